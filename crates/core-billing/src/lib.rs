@@ -1,0 +1,1 @@
+//! Eras, rate cards, rating and balanced postings

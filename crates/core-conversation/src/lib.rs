@@ -1,0 +1,1 @@
+//! The conversation log's state machine

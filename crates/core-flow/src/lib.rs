@@ -1,0 +1,1 @@
+//! Flow definition, validation and the session engine

@@ -1,0 +1,1 @@
+//! Queues, capacity and offers: policy and state machine

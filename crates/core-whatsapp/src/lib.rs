@@ -1,0 +1,1 @@
+//! Meta's wire format to and from the vocabulary; signature, limits, error table

@@ -1,0 +1,27 @@
+//! The chassis every service stands on: clock, ids, credentials, errors, lifecycle, gRPC in and
+//! out, telemetry. It knows no word of WhatsApp, and nothing in it is global: everything a service
+//! needs comes in its [`Context`], so that two installations run in one process.
+
+pub mod batch;
+pub mod channel;
+pub mod clock;
+pub mod context;
+pub mod credential;
+pub mod ids;
+pub mod lifecycle;
+pub mod outbound;
+pub mod page;
+pub mod refusal;
+pub mod server;
+pub mod telemetry;
+pub mod trace;
+
+pub use batch::Batcher;
+pub use channel::{AuthorizedChannel, Peers};
+pub use clock::Clock;
+pub use context::Context;
+pub use credential::{Authenticator, Caller, Role, TokenResolver, caller};
+pub use ids::IdSource;
+pub use lifecycle::Lifecycle;
+pub use refusal::Refusal;
+pub use server::{Listeners, Parts, serve};

@@ -1,0 +1,89 @@
+//! Starting and stopping: tasks are tracked, told to stop, and waited for.
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+/// The life of one installation in this process. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Lifecycle {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    failure: Arc<OnceLock<String>>,
+}
+
+impl Lifecycle {
+    /// A life that has just begun.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks everything to stop.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Whether it was asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Resolves when it is asked to stop.
+    pub fn stopped(&self) -> WaitForCancellationFutureOwned {
+        self.stop.clone().cancelled_owned()
+    }
+
+    /// Why a critical task ended before its time, if one did.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    /// Runs a task that may end when it likes. It is waited for at the end, so it must watch
+    /// [`Lifecycle::stopped`] or be short.
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks
+            .spawn(task.instrument(tracing::info_span!("task", name)));
+    }
+
+    /// Runs a task without which the service is of no use: if it fails, or ends before it was
+    /// asked to, everything stops and the process exits with an error.
+    pub fn spawn_critical(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
+        let life = self.clone();
+        let run = async move {
+            let outcome = tokio::spawn(task.in_current_span()).await;
+            let problem = match outcome {
+                Ok(Ok(())) if life.is_stopping() => return,
+                Ok(Ok(())) => "ended before it was asked to".to_owned(),
+                Ok(Err(error)) => format!("{error:#}"),
+                Err(panic) => panic.to_string(),
+            };
+            tracing::error!(task = name, %problem, "a task failed; stopping");
+            let _ = life.failure.set(format!("{name}: {problem}"));
+            life.stop();
+        };
+        self.tasks
+            .spawn(run.instrument(tracing::info_span!("task", name)));
+    }
+
+    /// Ends a server stream when stopping: an open stream would hold up the shutdown for ever.
+    pub fn until_stopped<S: Stream>(&self, stream: S) -> impl Stream<Item = S::Item> + use<S> {
+        stream.take_until(self.stopped())
+    }
+
+    /// Waits until every task has ended, at most `patience`. Returns whether all did.
+    pub async fn drained(&self, patience: Duration) -> bool {
+        self.tasks.close();
+        tokio::time::timeout(patience, self.tasks.wait())
+            .await
+            .is_ok()
+    }
+}

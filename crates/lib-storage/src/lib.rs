@@ -1,0 +1,257 @@
+//! SQL connections and migrations. The embedded default is SQLite: one file per service, one
+//! writer, write-ahead log, every commit on disk before it returns (`synchronous=FULL`).
+//!
+//! Queries use `$1` placeholders, `ON CONFLICT` and `RETURNING`, which PostgreSQL shares.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, Sqlite, Transaction};
+
+/// A step from one schema to the next. Versions count from 1 and are never changed once released.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    /// Position in the sequence, from 1.
+    pub version: i64,
+    /// What it does, in a few words.
+    pub name: &'static str,
+    /// Statements, separated by semicolons.
+    pub sql: &'static str,
+}
+
+/// What can go wrong with a database.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// It cannot be opened.
+    #[error("cannot open the database {path}: {source}")]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// A migration failed; nothing of it was kept.
+    #[error("migration {version} ({name}) of {path} failed: {source}")]
+    Migrate {
+        /// Which file.
+        path: PathBuf,
+        /// Which step.
+        version: i64,
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The file was written by a newer Frontdesk.
+    #[error(
+        "{path} has schema {found}, this program knows {known}: run the newer version of Frontdesk, \
+         or restore the backup made before the upgrade"
+    )]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Schema in the file.
+        found: i64,
+        /// Newest schema known here.
+        known: i64,
+    },
+    /// A query failed.
+    #[error("the database refused: {0}")]
+    Query(#[from] sqlx::Error),
+    /// A stored row cannot be read back; it is never guessed at.
+    #[error("row {id} of {table} cannot be read: {problem}")]
+    Corrupt {
+        /// Which table.
+        table: &'static str,
+        /// Which row.
+        id: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl StorageError {
+    /// A stored row that cannot be read back.
+    pub fn corrupt(table: &'static str, id: impl Into<String>, problem: impl ToString) -> Self {
+        Self::Corrupt {
+            table,
+            id: id.into(),
+            problem: problem.to_string(),
+        }
+    }
+
+    /// Whether it is the violation of a unique index.
+    pub fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Query(sqlx::Error::Database(error)) if error.is_unique_violation())
+    }
+}
+
+/// One service's database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+/// Readers per database.
+const READERS: u32 = 4;
+
+impl Database {
+    /// Opens or creates the file and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When it cannot be opened, a migration fails, or it was written by a newer version.
+    pub async fn open(path: &Path, migrations: &[Migration]) -> Result<Self, StorageError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(5))
+            .foreign_keys(true)
+            .statement_cache_capacity(256)
+            .pragma("cache_size", "-32000")
+            .pragma("temp_store", "memory");
+        let open = |most: u32, options: SqliteConnectOptions| async move {
+            let pool = SqlitePoolOptions::new()
+                .max_connections(most)
+                .min_connections(1)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+                .connect_with(options)
+                .await;
+            pool.map_err(|source| StorageError::Open {
+                path: path.to_owned(),
+                source,
+            })
+        };
+        let writer = open(1, options.clone()).await?;
+        let database = Self {
+            readers: open(READERS, options.pragma("query_only", "on")).await?,
+            writer,
+        };
+        database.migrate(path, migrations).await?;
+        Ok(database)
+    }
+
+    /// Connections that only read. What one reads may be a moment older than a transaction under
+    /// way.
+    pub fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// Starts the one writing transaction; others wait for its end. Dropped without commit, it is
+    /// rolled back.
+    ///
+    /// # Errors
+    /// When the database is locked by another process or refuses.
+    pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StorageError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    async fn migrate(&self, path: &Path, migrations: &[Migration]) -> Result<(), StorageError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+            .execute(&mut *tx)
+            .await?;
+        let found: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM schema_version")
+            .fetch_one(&mut *tx)
+            .await?;
+        let known = migrations.last().map_or(0, |migration| migration.version);
+        if found > known {
+            return Err(StorageError::Newer {
+                path: path.to_owned(),
+                found,
+                known,
+            });
+        }
+        for migration in migrations
+            .iter()
+            .filter(|migration| migration.version > found)
+        {
+            let Migration { version, name, sql } = *migration;
+            let failed = |source| StorageError::Migrate {
+                path: path.to_owned(),
+                version,
+                name,
+                source,
+            };
+            sqlx::raw_sql(AssertSqlSafe(sql))
+                .execute(&mut *tx)
+                .await
+                .map_err(failed)?;
+            sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
+                .bind(version)
+                .execute(&mut *tx)
+                .await
+                .map_err(failed)?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Migration = Migration {
+        version: 1,
+        name: "notes",
+        sql: "CREATE TABLE note (id TEXT PRIMARY KEY);",
+    };
+    const BROKEN: Migration = Migration {
+        version: 2,
+        name: "broken",
+        sql: "CREATE TABEL x (y);",
+    };
+
+    #[tokio::test]
+    async fn migrations_run_once_and_newer_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        for _ in 0..2 {
+            Database::open(&path, &[FIRST]).await.unwrap();
+        }
+        let failed = Database::open(&path, &[FIRST, BROKEN]).await.unwrap_err();
+        assert!(
+            matches!(failed, StorageError::Migrate { version: 2, .. }),
+            "{failed}"
+        );
+        let newer = Database::open(&path, &[]).await.unwrap_err();
+        assert!(
+            matches!(
+                newer,
+                StorageError::Newer {
+                    found: 1,
+                    known: 0,
+                    ..
+                }
+            ),
+            "{newer}"
+        );
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write_and_duplicates_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("t.db"), &[FIRST])
+            .await
+            .unwrap();
+        let insert = "INSERT INTO note (id) VALUES ('a')";
+        assert!(
+            sqlx::query(insert)
+                .execute(database.readers())
+                .await
+                .is_err()
+        );
+        let mut tx = database.begin().await.unwrap();
+        sqlx::query(insert).execute(&mut *tx).await.unwrap();
+        let again = sqlx::query(insert).execute(&mut *tx).await.unwrap_err();
+        assert!(StorageError::from(again).is_duplicate());
+    }
+}

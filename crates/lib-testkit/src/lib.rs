@@ -1,0 +1,1 @@
+//! Real parts for tests: temporary storage, virtual clock, an in-process Frontdesk

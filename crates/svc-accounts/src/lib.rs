@@ -1,0 +1,1 @@
+//! Tenants, plans, users, connectors and numbers

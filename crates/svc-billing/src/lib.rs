@@ -1,0 +1,1 @@
+//! Rates delivered messages and keeps the journal

@@ -1,0 +1,1 @@
+//! Owner of the conversation log, its outbox and timers

@@ -1,0 +1,1 @@
+//! Meta's webhooks in: verify, admit durably, answer, split, hand on

@@ -1,0 +1,1 @@
+//! Queues, offers and the agents' stream
