@@ -1,9 +1,20 @@
 //! Conversions of `core-types`. `From<&core>` never fails; `TryFrom<proto>` names the field it
 //! refuses.
 
+mod content;
+mod fact;
+mod template;
+
 use core_types::{ContactIdentity, Timestamp};
 
 use crate::common as pb;
+
+pub use content::{content_from_proto, media_from_proto};
+pub use fact::{
+    account_fact_from_proto, context_from_proto, delivery_status_from_proto, error_from_proto,
+    fact_from_proto, pricing_from_proto, referral_from_proto, status_update_from_proto,
+};
+pub use template::template_from_proto;
 
 /// A field of a message from the wire that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
