@@ -1,0 +1,490 @@
+//! The accounts service over real gRPC: walls between tenants, creates that can be repeated, the
+//! plan rule, and the life of a token.
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+#[path = "../../frontdesk/src/token_resolver.rs"]
+mod token_resolver;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use core_types::Timestamp;
+use lib_platform::refusal::reason_of;
+use lib_platform::server::Options;
+use lib_platform::{
+    Authenticator, AuthorizedChannel, Caller, Clock, Context, IdSource, Lifecycle, Listeners,
+    Peers, Role, channel, serve,
+};
+use lib_proto::accounts::account_service_client::AccountServiceClient;
+use lib_proto::accounts::directory_service_client::DirectoryServiceClient;
+use lib_proto::accounts::{self as pb, Connector, Number, Plan, Tenant, User};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+type Accounts = AccountServiceClient<AuthorizedChannel>;
+
+/// A running accounts service.
+struct Server {
+    address: String,
+    life: Lifecycle,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+fn user(tenant: &str, user: &str, role: Role) -> Caller {
+    Caller::User {
+        tenant: tenant.parse().unwrap(),
+        user: user.into(),
+        roles: BTreeSet::from([role]),
+    }
+}
+
+impl Server {
+    async fn start(folder: &Path) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let life = Lifecycle::new();
+        let clock = Clock::virtual_at(Timestamp::from_seconds(1_795_000_000).unwrap());
+        let everyone = ("*".to_owned(), address.clone());
+        let context = Context {
+            clock: clock.clone(),
+            ids: IdSource::counted(),
+            life: life.clone(),
+            peers: Peers::new([everyone], "svc").unwrap(),
+            data_dir: folder.to_owned(),
+        };
+        let resolver =
+            token_resolver::AccountsTokenResolver::new(context.channel("accounts").unwrap());
+        let fixed = [
+            (
+                "svc",
+                Caller::Service {
+                    name: "test".into(),
+                },
+            ),
+            ("red", user("red", "root", Role::Administrator)),
+            ("blue", user("blue", "root", Role::Administrator)),
+            ("red-agent", user("red", "ana", Role::Agent)),
+        ];
+        let fixed = fixed.map(|(token, caller)| (token.to_owned(), caller));
+        let options = Options {
+            authenticator: Authenticator::new(clock, fixed, Some(Box::new(resolver))),
+            reflection: None,
+        };
+        let parts = svc_accounts::start(svc_accounts::Config::default(), context)
+            .await
+            .unwrap();
+        let listeners = Listeners {
+            grpc: listener,
+            http: None,
+        };
+        let until = life.clone();
+        let task = tokio::spawn(async move { serve(parts, listeners, options, &until).await });
+        Self {
+            address,
+            life,
+            task,
+        }
+    }
+
+    fn accounts(&self, token: &str) -> Accounts {
+        AccountServiceClient::new(channel::connect(&self.address, token).unwrap())
+    }
+
+    fn directory(&self, token: &str) -> DirectoryServiceClient<AuthorizedChannel> {
+        DirectoryServiceClient::new(channel::connect(&self.address, token).unwrap())
+    }
+
+    /// Creates tenants `red` (Premium) and `blue` (Essentials).
+    async fn with_tenants(self) -> Self {
+        for (id, plan) in [("red", Plan::Premium), ("blue", Plan::Essentials)] {
+            self.accounts("svc")
+                .create_tenant(tenant(id, plan))
+                .await
+                .unwrap();
+        }
+        self
+    }
+
+    async fn stop(self) {
+        self.life.stop();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn tenant(id: &str, plan: Plan) -> pb::CreateTenantRequest {
+    pb::CreateTenantRequest {
+        tenant: Some(Tenant {
+            id: id.into(),
+            name: format!("{id} shop"),
+            plan: plan.into(),
+            created_at: None,
+        }),
+    }
+}
+
+fn connector(id: &str, waba_id: &str) -> pb::CreateConnectorRequest {
+    pb::CreateConnectorRequest {
+        connector: Some(Connector {
+            id: id.into(),
+            name: "WhatsApp".into(),
+            waba_id: waba_id.into(),
+            currency_code: "USD".into(),
+            time_zone: "America/New_York".into(),
+            ..Connector::default()
+        }),
+        access_token: format!("EAAG{waba_id}"),
+    }
+}
+
+fn number(id: &str, connector: &str) -> pb::CreateNumberRequest {
+    pb::CreateNumberRequest {
+        number: Some(Number {
+            id: id.into(),
+            connector_id: connector.into(),
+            phone: "+1 (555) 078-3881".into(),
+            verified_name: "Shop".into(),
+            ..Number::default()
+        }),
+    }
+}
+
+fn agent(id: &str) -> pb::CreateUserRequest {
+    pb::CreateUserRequest {
+        user: Some(User {
+            id: id.into(),
+            display_name: "Ana".into(),
+            roles: vec![pb::Role::Agent.into()],
+            created_at: None,
+        }),
+    }
+}
+
+fn refused(status: &Status) -> (Code, String) {
+    (status.code(), reason_of(status).unwrap_or_default())
+}
+
+fn not_found() -> (Code, String) {
+    (Code::NotFound, "NOT_FOUND".into())
+}
+
+#[tokio::test]
+async fn one_tenant_sees_nothing_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await.with_tenants().await;
+    let (mut red, mut blue) = (server.accounts("red"), server.accounts("blue"));
+    blue.update_tenant(pb::UpdateTenantRequest {
+        plan: Plan::Elite.into(),
+        ..Default::default()
+    })
+    .await
+    .unwrap();
+    red.create_user(agent("ana")).await.unwrap();
+    red.create_connector(connector("main", "1001"))
+        .await
+        .unwrap();
+    red.create_number(number("2001", "main")).await.unwrap();
+
+    let seen = blue.get_user(pb::GetUserRequest { id: "ana".into() }).await;
+    assert_eq!(refused(&seen.unwrap_err()), not_found());
+    let seen = blue.get_connector(pb::GetConnectorRequest { id: "main".into() });
+    assert_eq!(refused(&seen.await.unwrap_err()), not_found());
+    let seen = blue.get_number(pb::GetNumberRequest { id: "2001".into() });
+    assert_eq!(refused(&seen.await.unwrap_err()), not_found());
+    let bound = blue.bind_flow(pb::BindFlowRequest {
+        number_id: "2001".into(),
+        flow_id: "theirs".into(),
+    });
+    assert_eq!(refused(&bound.await.unwrap_err()), not_found());
+    let token = blue.create_access_token(pb::CreateAccessTokenRequest {
+        user_id: "ana".into(),
+        note: String::new(),
+    });
+    assert_eq!(refused(&token.await.unwrap_err()), not_found());
+    let onto = blue.create_number(number("2002", "main")).await;
+    assert_eq!(refused(&onto.unwrap_err()), not_found());
+    let users = blue
+        .list_users(pb::ListUsersRequest::default())
+        .await
+        .unwrap();
+    assert!(users.into_inner().users.is_empty());
+    let numbers = blue
+        .list_numbers(pb::ListNumbersRequest::default())
+        .await
+        .unwrap();
+    assert!(numbers.into_inner().numbers.is_empty());
+    let connectors = blue.list_connectors(pb::ListConnectorsRequest::default());
+    assert!(connectors.await.unwrap().into_inner().connectors.is_empty());
+
+    // Ids of one's own are free; ids of Meta's belong to whoever connected them first.
+    blue.create_user(agent("ana")).await.unwrap();
+    blue.create_connector(connector("main", "1002"))
+        .await
+        .unwrap();
+    let taken = blue.create_connector(connector("second", "1001")).await;
+    assert_eq!(taken.unwrap_err().code(), Code::AlreadyExists);
+    let taken = blue.create_number(number("2001", "main")).await;
+    assert_eq!(taken.unwrap_err().code(), Code::AlreadyExists);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn rights_follow_the_credential() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await.with_tenants().await;
+    let mut agent_of_red = server.accounts("red-agent");
+    let denied = agent_of_red.create_user(agent("x")).await.unwrap_err();
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    let own = agent_of_red
+        .get_tenant(pb::GetTenantRequest {})
+        .await
+        .unwrap();
+    assert_eq!(own.into_inner().id, "red");
+    let denied = server
+        .accounts("red")
+        .create_tenant(tenant("x", Plan::Elite))
+        .await;
+    assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
+    let denied = server.accounts("svc").create_user(agent("x")).await;
+    assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
+    let all = pb::ResolveNumbersRequest::default();
+    let denied = server.directory("red").resolve_numbers(all).await;
+    assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
+    let denied = server
+        .accounts("nobody")
+        .who_am_i(pb::WhoAmIRequest {})
+        .await;
+    assert_eq!(denied.unwrap_err().code(), Code::Unauthenticated);
+    let me = server.accounts("svc").who_am_i(pb::WhoAmIRequest {}).await;
+    let me = me.unwrap().into_inner();
+    assert_eq!((me.service, me.user_id.as_str()), (true, "test"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn creating_twice_is_harmless_and_changing_by_creating_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await.with_tenants().await;
+    let (mut svc, mut red) = (server.accounts("svc"), server.accounts("red"));
+    svc.create_tenant(tenant("red", Plan::Premium))
+        .await
+        .unwrap();
+    let other = svc.create_tenant(tenant("red", Plan::Elite)).await;
+    assert_eq!(other.unwrap_err().code(), Code::AlreadyExists);
+
+    let first = red.create_user(agent("ana")).await.unwrap().into_inner();
+    assert_eq!(
+        red.create_user(agent("ana")).await.unwrap().into_inner(),
+        first
+    );
+    let mut other = agent("ana");
+    other.user.as_mut().unwrap().display_name = "Anna".into();
+    assert_eq!(
+        red.create_user(other).await.unwrap_err().code(),
+        Code::AlreadyExists
+    );
+
+    let first = red
+        .create_connector(connector("main", "1001"))
+        .await
+        .unwrap();
+    let again = red
+        .create_connector(connector("main", "1001"))
+        .await
+        .unwrap();
+    assert_eq!(again.into_inner(), first.into_inner());
+    let mut other = connector("main", "1001");
+    other.access_token = "EAAGother".into();
+    let other = red.create_connector(other).await.unwrap_err();
+    assert_eq!(other.code(), Code::AlreadyExists);
+
+    let first = red
+        .create_number(number("2001", "main"))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(first.phone, "15550783881");
+    let bound = pb::BindFlowRequest {
+        number_id: "2001".into(),
+        flow_id: "welcome".into(),
+    };
+    red.bind_flow(bound).await.unwrap();
+    let again = red
+        .create_number(number("2001", "main"))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(again.flow_id, "welcome");
+    let mut other = number("2001", "main");
+    other.number.as_mut().unwrap().phone = "15550783882".into();
+    assert_eq!(
+        red.create_number(other).await.unwrap_err().code(),
+        Code::AlreadyExists
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn essentials_has_no_whatsapp_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await.with_tenants().await;
+    let mut blue = server.accounts("blue");
+    let refusal = blue
+        .create_connector(connector("main", "1002"))
+        .await
+        .unwrap_err();
+    let lacks = (Code::FailedPrecondition, "PLAN_LACKS_WHATSAPP".to_owned());
+    assert_eq!(refused(&refusal), lacks);
+    assert!(refusal.message().contains("Premium or Elite"), "{refusal}");
+    let change = |plan: Plan| pb::UpdateTenantRequest {
+        plan: plan.into(),
+        name: String::new(),
+    };
+    blue.update_tenant(change(Plan::Premium)).await.unwrap();
+    blue.create_connector(connector("main", "1002"))
+        .await
+        .unwrap();
+    let back = blue
+        .update_tenant(change(Plan::Essentials))
+        .await
+        .unwrap_err();
+    assert_eq!(refused(&back), lacks);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_field_by_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await.with_tenants().await;
+    let mut bad = connector("main", "10a");
+    bad.connector.as_mut().unwrap().time_zone = "EST5ABC".into();
+    let refusal = server
+        .accounts("red")
+        .create_connector(bad)
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code(), Code::InvalidArgument);
+    let details = refusal.get_details_bad_request().unwrap();
+    let fields: Vec<_> = details
+        .field_violations
+        .iter()
+        .map(|one| &one.field)
+        .collect();
+    assert_eq!(fields, ["connector.waba_id", "connector.time_zone"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_is_shown_once_stored_as_a_digest_and_outlives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await.with_tenants().await;
+    let mut red = server.accounts("red");
+    red.create_user(agent("ana")).await.unwrap();
+    let request = pb::CreateAccessTokenRequest {
+        user_id: "ana".into(),
+        note: "desk".into(),
+    };
+    let token = red
+        .create_access_token(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .token;
+    assert!(
+        token.starts_with("fdt_") && token.len() == 68,
+        "{}",
+        token.len()
+    );
+    server.stop().await;
+
+    let server = Server::start(folder.path()).await;
+    let me = server
+        .accounts(&token)
+        .who_am_i(pb::WhoAmIRequest {})
+        .await
+        .unwrap();
+    let me = me.into_inner();
+    assert_eq!((me.tenant_id.as_str(), me.user_id.as_str()), ("red", "ana"));
+    assert_eq!(me.roles, [i32::from(pb::Role::Agent)]);
+    let wrong = server
+        .accounts("fdt_0000")
+        .who_am_i(pb::WhoAmIRequest {})
+        .await;
+    assert_eq!(wrong.unwrap_err().code(), Code::Unauthenticated);
+    server.stop().await;
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(
+            !bytes
+                .windows(token.len())
+                .any(|window| window == token.as_bytes())
+        );
+    }
+}
+
+#[tokio::test]
+async fn only_the_directory_gives_out_graph_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await.with_tenants().await;
+    let mut red = server.accounts("red");
+    let made = red
+        .create_connector(connector("main", "1001"))
+        .await
+        .unwrap();
+    assert!(!format!("{made:?}").contains("EAAG1001"));
+    for id in ["2001", "2002", "2003"] {
+        red.create_number(number(id, "main")).await.unwrap();
+    }
+    let mut directory = server.directory("svc");
+    let request = pb::ResolveNumbersRequest {
+        number_ids: vec!["2002".into(), "9".into()],
+    };
+    let found = directory
+        .resolve_numbers(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .numbers;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].access_token, "EAAG1001");
+    assert_eq!(found[0].tenant_id, "red");
+    let all = pb::ResolveNumbersRequest::default();
+    let all = directory
+        .resolve_numbers(all)
+        .await
+        .unwrap()
+        .into_inner()
+        .numbers;
+    assert_eq!(all.len(), 3);
+    let waba = pb::ResolveWabaRequest {
+        waba_id: "1001".into(),
+    };
+    let waba = directory.resolve_waba(waba).await.unwrap().into_inner();
+    assert_eq!(waba.connector.unwrap().id, "main");
+    let unknown = pb::ResolveWabaRequest {
+        waba_id: "7".into(),
+    };
+    assert_eq!(
+        directory.resolve_waba(unknown).await.unwrap_err().code(),
+        Code::NotFound
+    );
+
+    let mut seen = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = pb::ListNumbersRequest {
+            connector_id: "main".into(),
+            page_size: 2,
+            page_token,
+        };
+        let page = red.list_numbers(request).await.unwrap().into_inner();
+        seen.extend(page.numbers.into_iter().map(|number| number.id));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(seen, ["2001", "2002", "2003"]);
+    server.stop().await;
+}
