@@ -1,20 +1,23 @@
 //! Conversions of `core-types`. `From<&core>` never fails; `TryFrom<proto>` names the field it
-//! refuses.
+//! refuses, by its path from the converted message. An empty string on the wire means absent.
 
 mod content;
 mod fact;
-mod template;
+mod functions;
+mod interactive;
+mod price;
+#[cfg(test)]
+mod tests;
 
-use core_types::{ContactIdentity, Timestamp};
+use core_types::{ContactIdentity, IdError, Timestamp};
 
 use crate::common as pb;
 
-pub use content::{content_from_proto, media_from_proto};
-pub use fact::{
-    account_fact_from_proto, context_from_proto, delivery_status_from_proto, error_from_proto,
-    fact_from_proto, pricing_from_proto, referral_from_proto, status_update_from_proto,
+pub use functions::{
+    account_fact_from_proto, content_from_proto, context_from_proto, delivery_status_from_proto,
+    error_from_proto, fact_from_proto, media_from_proto, pricing_from_proto, referral_from_proto,
+    status_update_from_proto, template_from_proto,
 };
-pub use template::template_from_proto;
 
 /// A field of a message from the wire that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +85,33 @@ pub fn timestamp_from_proto(
 /// An empty string on the wire means absent.
 fn some(text: String) -> Option<String> {
     if text.is_empty() { None } else { Some(text) }
+}
+
+/// An id from the wire.
+fn id<T: TryFrom<String, Error = IdError>>(field: &str, text: String) -> Result<T, FieldError> {
+    T::try_from(text).map_err(|error| FieldError::new(field, error.to_string()))
+}
+
+/// An id from the wire that may be absent.
+fn id_opt<T: TryFrom<String, Error = IdError>>(
+    field: &str,
+    text: String,
+) -> Result<Option<T>, FieldError> {
+    some(text).map(|text| id(field, text)).transpose()
+}
+
+/// A list from the wire; an error names the element by its index.
+fn list<P, C: TryFrom<P, Error = FieldError>>(
+    field: &str,
+    items: Vec<P>,
+) -> Result<Vec<C>, FieldError> {
+    items
+        .into_iter()
+        .enumerate()
+        .map(|(index, item)| {
+            C::try_from(item).map_err(|error| error.within(&format!("{field}[{index}]")))
+        })
+        .collect()
 }
 
 fn text(value: Option<&String>) -> String {

@@ -1,30 +1,23 @@
-//! Facts from webhooks and their parts, to and from the wire.
+//! Facts: the items of a webhook delivery.
 
 use core_types::{
-    AccountFact, DeliveryStatus, Echo, Fact, FactBody, InboundMessage, MessageContext, NumberId,
-    PlatformError, PricingFact, PricingModel, Referral, StatusUpdate, Timestamp, WabaId,
+    AccountFact, Content, DeliveryStatus, Echo, Fact, FactBody, InboundMessage, MessageContext,
+    Referral, StatusUpdate, Timestamp,
 };
 
-use super::content::wamid;
 use super::{
-    FieldError, content_from_proto, identity_from_proto, required, some, text,
-    timestamp_from_proto, timestamp_opt, timestamp_to_proto,
+    FieldError, id, id_opt, identity_from_proto, required, some, text, timestamp_from_proto,
+    timestamp_opt, timestamp_to_proto,
 };
 use crate::common as pb;
 
 impl From<&Fact> for pb::Fact {
     fn from(fact: &Fact) -> Self {
-        use pb::fact::Body;
         let body = match &fact.body {
-            FactBody::Message(message) => Body::Message(message.as_ref().into()),
-            FactBody::Status(status) => Body::Status(status.as_ref().into()),
-            FactBody::Echo(echo) => Body::Echo(pb::Echo {
-                id: echo.id.to_string(),
-                to: Some((&echo.to).into()),
-                sent_at: Some(timestamp_to_proto(echo.sent_at)),
-                content: Some((&echo.content).into()),
-            }),
-            FactBody::Account(account) => Body::Account(account.into()),
+            FactBody::Message(message) => pb::fact::Body::Message(message.as_ref().into()),
+            FactBody::Status(status) => pb::fact::Body::Status(status.as_ref().into()),
+            FactBody::Echo(echo) => pb::fact::Body::Echo(echo.as_ref().into()),
+            FactBody::Account(account) => pb::fact::Body::Account(account.into()),
         };
         Self {
             waba_id: fact.waba_id.to_string(),
@@ -39,43 +32,34 @@ impl From<&Fact> for pb::Fact {
     }
 }
 
-/// One item of a webhook delivery from the wire.
-///
-/// # Errors
-/// Names the field that is missing or cannot be used.
-pub fn fact_from_proto(fact: pb::Fact) -> Result<Fact, FieldError> {
-    use pb::fact::Body;
-    let bad = |field: &str, error: core_types::IdError| FieldError::new(field, error.to_string());
-    if fact.dedupe_key.is_empty() {
-        return Err(FieldError::new("dedupe_key", "must be set"));
-    }
-    let number_id = some(fact.number_id)
-        .map(|id| NumberId::new(id).map_err(|error| bad("number_id", error)))
-        .transpose()?;
-    let body = match required("body", fact.body)? {
-        Body::Message(message) => FactBody::Message(Box::new(
-            message_from_proto(message).map_err(|error| error.within("message"))?,
-        )),
-        Body::Status(status) => FactBody::Status(Box::new(
-            status_update_from_proto(status).map_err(|error| error.within("status"))?,
-        )),
-        Body::Echo(echo) => FactBody::Echo(Box::new(
-            echo_from_proto(echo).map_err(|error| error.within("echo"))?,
-        )),
-        Body::Account(account) => FactBody::Account(
-            account_fact_from_proto(account).map_err(|error| error.within("account"))?,
-        ),
-    };
-    Ok(Fact {
-        waba_id: WabaId::new(fact.waba_id).map_err(|error| bad("waba_id", error))?,
-        number_id,
-        dedupe_key: fact.dedupe_key,
-        body,
-    })
-}
+impl TryFrom<pb::Fact> for Fact {
+    type Error = FieldError;
 
-fn time(field: &str, at: Option<prost_types::Timestamp>) -> Result<Timestamp, FieldError> {
-    required(field, timestamp_from_proto(field, at)?)
+    fn try_from(fact: pb::Fact) -> Result<Self, FieldError> {
+        let body = match required("body", fact.body)? {
+            pb::fact::Body::Message(message) => FactBody::Message(Box::new(
+                InboundMessage::try_from(message).map_err(|error| error.within("message"))?,
+            )),
+            pb::fact::Body::Status(status) => FactBody::Status(Box::new(
+                StatusUpdate::try_from(status).map_err(|error| error.within("status"))?,
+            )),
+            pb::fact::Body::Echo(echo) => FactBody::Echo(Box::new(
+                Echo::try_from(echo).map_err(|error| error.within("echo"))?,
+            )),
+            pb::fact::Body::Account(account) => FactBody::Account(
+                AccountFact::try_from(account).map_err(|error| error.within("account"))?,
+            ),
+        };
+        if fact.dedupe_key.is_empty() {
+            return Err(FieldError::new("dedupe_key", "must be set"));
+        }
+        Ok(Self {
+            waba_id: id("waba_id", fact.waba_id)?,
+            number_id: id_opt("number_id", fact.number_id)?,
+            dedupe_key: fact.dedupe_key,
+            body,
+        })
+    }
 }
 
 impl From<&InboundMessage> for pb::InboundMessage {
@@ -93,28 +77,25 @@ impl From<&InboundMessage> for pb::InboundMessage {
     }
 }
 
-fn message_from_proto(message: pb::InboundMessage) -> Result<InboundMessage, FieldError> {
-    let content = required("content", message.content)?;
-    Ok(InboundMessage {
-        id: wamid("id", &message.id)?,
-        from: identity_from_proto(required("from", message.from)?),
-        sent_at: time("sent_at", message.sent_at)?,
-        content: content_from_proto(content).map_err(|error| error.within("content"))?,
-        context: message.context.map(context_from_proto).transpose()?,
-        referral: message.referral.map(referral_from_proto),
-        group_id: some(message.group_id),
-        errors: message.errors.into_iter().map(error_from_proto).collect(),
-    })
-}
+impl TryFrom<pb::InboundMessage> for InboundMessage {
+    type Error = FieldError;
 
-fn echo_from_proto(echo: pb::Echo) -> Result<Echo, FieldError> {
-    let content = required("content", echo.content)?;
-    Ok(Echo {
-        id: wamid("id", &echo.id)?,
-        to: identity_from_proto(required("to", echo.to)?),
-        sent_at: time("sent_at", echo.sent_at)?,
-        content: content_from_proto(content).map_err(|error| error.within("content"))?,
-    })
+    fn try_from(message: pb::InboundMessage) -> Result<Self, FieldError> {
+        Ok(Self {
+            id: id("id", message.id)?,
+            from: identity_from_proto(required("from", message.from)?),
+            sent_at: time("sent_at", message.sent_at)?,
+            content: content(message.content)?,
+            context: message
+                .context
+                .map(MessageContext::try_from)
+                .transpose()
+                .map_err(|error| error.within("context"))?,
+            referral: message.referral.map(Into::into),
+            group_id: some(message.group_id),
+            errors: message.errors.into_iter().map(Into::into).collect(),
+        })
+    }
 }
 
 impl From<&MessageContext> for pb::MessageContext {
@@ -135,25 +116,19 @@ impl From<&MessageContext> for pb::MessageContext {
     }
 }
 
-/// What a message refers to, from the wire.
-///
-/// # Errors
-/// When the quoted message's id cannot be used.
-pub fn context_from_proto(context: pb::MessageContext) -> Result<MessageContext, FieldError> {
-    let product = if context.catalog_id.is_empty() && context.product_id.is_empty() {
-        None
-    } else {
-        Some((context.catalog_id, context.product_id))
-    };
-    Ok(MessageContext {
-        message_id: some(context.message_id)
-            .map(|id| wamid("context.message_id", &id))
-            .transpose()?,
-        from: some(context.from),
-        forwarded: context.forwarded,
-        frequently_forwarded: context.frequently_forwarded,
-        product,
-    })
+impl TryFrom<pb::MessageContext> for MessageContext {
+    type Error = FieldError;
+
+    fn try_from(context: pb::MessageContext) -> Result<Self, FieldError> {
+        let told = !(context.catalog_id.is_empty() && context.product_id.is_empty());
+        Ok(Self {
+            message_id: id_opt("message_id", context.message_id)?,
+            from: some(context.from),
+            forwarded: context.forwarded,
+            frequently_forwarded: context.frequently_forwarded,
+            product: told.then_some((context.catalog_id, context.product_id)),
+        })
+    }
 }
 
 impl From<&Referral> for pb::Referral {
@@ -170,90 +145,17 @@ impl From<&Referral> for pb::Referral {
     }
 }
 
-/// Where a customer came from, from the wire.
-pub fn referral_from_proto(referral: pb::Referral) -> Referral {
-    Referral {
-        source_type: referral.source_type,
-        source_id: referral.source_id,
-        source_url: referral.source_url,
-        headline: some(referral.headline),
-        body: some(referral.body),
-        click_id: some(referral.click_id),
-        raw: referral.raw,
-    }
-}
-
-impl From<&PlatformError> for pb::PlatformError {
-    fn from(error: &PlatformError) -> Self {
+impl From<pb::Referral> for Referral {
+    fn from(referral: pb::Referral) -> Self {
         Self {
-            code: error.code,
-            title: error.title.clone(),
-            details: error.details.clone(),
+            source_type: referral.source_type,
+            source_id: referral.source_id,
+            source_url: referral.source_url,
+            headline: some(referral.headline),
+            body: some(referral.body),
+            click_id: some(referral.click_id),
+            raw: referral.raw,
         }
-    }
-}
-
-/// An error in Meta's words, from the wire.
-pub fn error_from_proto(error: pb::PlatformError) -> PlatformError {
-    PlatformError {
-        code: error.code,
-        title: error.title,
-        details: error.details,
-    }
-}
-
-impl From<DeliveryStatus> for pb::DeliveryStatus {
-    fn from(status: DeliveryStatus) -> Self {
-        match status {
-            DeliveryStatus::Sent => Self::Sent,
-            DeliveryStatus::Delivered => Self::Delivered,
-            DeliveryStatus::Read => Self::Read,
-            DeliveryStatus::Played => Self::Played,
-            DeliveryStatus::Failed => Self::Failed,
-        }
-    }
-}
-
-/// A delivery status from the wire; `None` when unspecified or unknown.
-pub fn delivery_status_from_proto(status: pb::DeliveryStatus) -> Option<DeliveryStatus> {
-    match status {
-        pb::DeliveryStatus::Unspecified => None,
-        pb::DeliveryStatus::Sent => Some(DeliveryStatus::Sent),
-        pb::DeliveryStatus::Delivered => Some(DeliveryStatus::Delivered),
-        pb::DeliveryStatus::Read => Some(DeliveryStatus::Read),
-        pb::DeliveryStatus::Played => Some(DeliveryStatus::Played),
-        pb::DeliveryStatus::Failed => Some(DeliveryStatus::Failed),
-    }
-}
-
-impl From<&PricingFact> for pb::PricingFact {
-    fn from(pricing: &PricingFact) -> Self {
-        let model = match pricing.model {
-            None => pb::PricingModel::Unspecified,
-            Some(PricingModel::PerConversation) => pb::PricingModel::PerConversation,
-            Some(PricingModel::PerMessage) => pb::PricingModel::PerMessage,
-        };
-        Self {
-            model: model.into(),
-            kind: text(pricing.kind.as_ref()),
-            category: text(pricing.category.as_ref()),
-            billable: pricing.billable,
-        }
-    }
-}
-
-/// Price facts from the wire.
-pub fn pricing_from_proto(pricing: pb::PricingFact) -> PricingFact {
-    let model = match pricing.model() {
-        pb::PricingModel::Unspecified => None,
-        pb::PricingModel::PerConversation => Some(PricingModel::PerConversation),
-        pb::PricingModel::PerMessage => Some(PricingModel::PerMessage),
-    };
-    PricingFact {
-        model,
-        kind: some(pricing.kind),
-        category: some(pricing.category),
-        billable: pricing.billable,
     }
 }
 
@@ -275,31 +177,53 @@ impl From<&StatusUpdate> for pb::StatusUpdate {
     }
 }
 
-/// What became of a message, from the wire.
-///
-/// # Errors
-/// Names the field that is missing or cannot be used.
-pub fn status_update_from_proto(update: pb::StatusUpdate) -> Result<StatusUpdate, FieldError> {
-    let status = required("status", delivery_status_from_proto(update.status()))?;
-    Ok(StatusUpdate {
-        id: wamid("id", &update.id)?,
-        status,
-        occurred_at: time("occurred_at", update.occurred_at)?,
-        recipient: update
-            .recipient
-            .map(identity_from_proto)
-            .unwrap_or_default(),
-        participant: some(update.participant),
-        callback_data: some(update.callback_data),
-        pricing: update.pricing.map(pricing_from_proto),
-        billing_conversation: some(update.billing_conversation),
-        billing_conversation_expires: timestamp_from_proto(
-            "billing_conversation_expires",
-            update.billing_conversation_expires,
-        )?,
-        billing_conversation_origin: some(update.billing_conversation_origin),
-        errors: update.errors.into_iter().map(error_from_proto).collect(),
-    })
+impl TryFrom<pb::StatusUpdate> for StatusUpdate {
+    type Error = FieldError;
+
+    fn try_from(update: pb::StatusUpdate) -> Result<Self, FieldError> {
+        let status = pb::DeliveryStatus::try_from(update.status)
+            .map_err(|_| FieldError::new("status", "is not a known status"))?;
+        Ok(Self {
+            id: id("id", update.id)?,
+            status: DeliveryStatus::try_from(status)?,
+            occurred_at: time("occurred_at", update.occurred_at)?,
+            recipient: identity_from_proto(update.recipient.unwrap_or_default()),
+            participant: some(update.participant),
+            callback_data: some(update.callback_data),
+            pricing: update.pricing.map(Into::into),
+            billing_conversation: some(update.billing_conversation),
+            billing_conversation_expires: timestamp_from_proto(
+                "billing_conversation_expires",
+                update.billing_conversation_expires,
+            )?,
+            billing_conversation_origin: some(update.billing_conversation_origin),
+            errors: update.errors.into_iter().map(Into::into).collect(),
+        })
+    }
+}
+
+impl From<&Echo> for pb::Echo {
+    fn from(echo: &Echo) -> Self {
+        Self {
+            id: echo.id.to_string(),
+            to: Some((&echo.to).into()),
+            sent_at: Some(timestamp_to_proto(echo.sent_at)),
+            content: Some((&echo.content).into()),
+        }
+    }
+}
+
+impl TryFrom<pb::Echo> for Echo {
+    type Error = FieldError;
+
+    fn try_from(echo: pb::Echo) -> Result<Self, FieldError> {
+        Ok(Self {
+            id: id("id", echo.id)?,
+            to: identity_from_proto(required("to", echo.to)?),
+            sent_at: time("sent_at", echo.sent_at)?,
+            content: content(echo.content)?,
+        })
+    }
 }
 
 impl From<&AccountFact> for pb::AccountFact {
@@ -315,17 +239,28 @@ impl From<&AccountFact> for pb::AccountFact {
     }
 }
 
-/// A fact about an account, from the wire.
-///
-/// # Errors
-/// When its time cannot be used.
-pub fn account_fact_from_proto(fact: pb::AccountFact) -> Result<AccountFact, FieldError> {
-    Ok(AccountFact {
-        occurred_at: timestamp_from_proto("occurred_at", fact.occurred_at)?,
-        field: fact.field,
-        event: fact.event,
-        known: fact.known,
-        attributes: fact.attributes.into_iter().collect(),
-        raw: fact.raw,
-    })
+impl TryFrom<pb::AccountFact> for AccountFact {
+    type Error = FieldError;
+
+    fn try_from(fact: pb::AccountFact) -> Result<Self, FieldError> {
+        if fact.field.is_empty() {
+            return Err(FieldError::new("field", "must be set"));
+        }
+        Ok(Self {
+            field: fact.field,
+            event: fact.event,
+            known: fact.known,
+            occurred_at: timestamp_from_proto("occurred_at", fact.occurred_at)?,
+            attributes: fact.attributes.into_iter().collect(),
+            raw: fact.raw,
+        })
+    }
+}
+
+fn time(field: &str, at: Option<prost_types::Timestamp>) -> Result<Timestamp, FieldError> {
+    required(field, timestamp_from_proto(field, at)?)
+}
+
+fn content(value: Option<pb::Content>) -> Result<Content, FieldError> {
+    Content::try_from(required("content", value)?).map_err(|error| error.within("content"))
 }
