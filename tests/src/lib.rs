@@ -1,1 +1,5 @@
-//! Nothing here: this package holds only tests.
+//! What end-to-end tests and load drivers share: the program as a process, and webhooks as Meta
+//! writes and signs them. None of it is code of the product.
+
+pub mod process;
+pub mod webhook;

@@ -1,0 +1,150 @@
+//! The command line: what can be typed, and what each word means.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Frontdesk: the open WhatsApp contact centre.
+#[derive(Debug, Parser)]
+#[command(name = "frontdesk", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) dev: DevArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything in one process, with a sandbox that stands in for Meta (the default).
+    Dev(DevArgs),
+    /// A customer's phone in the terminal, on the sandbox.
+    Chat(ChatArgs),
+    /// An agent's desk in the terminal.
+    Agent(AgentArgs),
+    /// Play a whole conversation on a private instance and check every part of it.
+    Demo(DemoArgs),
+    /// Tools for webhook bodies.
+    Webhook(WebhookArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DevArgs {
+    /// Folder for all data.
+    #[arg(long, env = "FRONTDESK_DATA_DIR", default_value = "./frontdesk-data")]
+    pub(crate) data_dir: PathBuf,
+    /// Keep nothing: use a temporary folder and remove it at the end.
+    #[arg(long, conflicts_with = "data_dir")]
+    pub(crate) ephemeral: bool,
+    /// Address for Meta's webhooks and for probes.
+    #[arg(long, env = "FRONTDESK_HTTP", default_value = "127.0.0.1:8080")]
+    pub(crate) http: String,
+    /// Address for gRPC.
+    #[arg(long, env = "FRONTDESK_GRPC", default_value = "127.0.0.1:50051")]
+    pub(crate) grpc: String,
+    /// Address of the sandbox's Graph API.
+    #[arg(long, env = "FRONTDESK_SANDBOX", default_value = "127.0.0.1:8090")]
+    pub(crate) sandbox: String,
+    /// Send to this Graph API instead of the sandbox, such as <https://graph.facebook.com>.
+    #[arg(long, env = "FRONTDESK_GRAPH_URL")]
+    pub(crate) graph_url: Option<String>,
+    /// How long an attempt to send may take before its outcome counts as unknown, in seconds.
+    #[arg(long, env = "FRONTDESK_ATTEMPT_SECONDS", default_value_t = 60, hide = true)]
+    pub(crate) attempt_seconds: u64,
+    /// How long a status may clear up an unknown outcome before the message is sent again, in
+    /// seconds.
+    #[arg(long, env = "FRONTDESK_QUIET_SECONDS", default_value_t = 120, hide = true)]
+    pub(crate) quiet_seconds: u64,
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TelemetryArgs {
+    /// What to log: a level, or levels by module (`info`, `svc_routing=debug,info`).
+    #[arg(long, env = "FRONTDESK_LOG", default_value = "warn")]
+    pub(crate) log: String,
+    /// How to write log lines.
+    #[arg(long, env = "FRONTDESK_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// OTLP collector for traces, such as <http://127.0.0.1:4317>.
+    #[arg(long, env = "FRONTDESK_OTLP_ENDPOINT")]
+    pub(crate) otlp_endpoint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// The installation's gRPC address.
+    #[arg(long, env = "FRONTDESK_SERVER", default_value = "http://127.0.0.1:50051")]
+    pub(crate) server: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ChatArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The customer's phone number.
+    #[arg(long, default_value = "+1 650 555 0134")]
+    pub(crate) phone: String,
+    /// The customer's name.
+    #[arg(long, default_value = "Maria")]
+    pub(crate) name: String,
+    /// The business number to write to (Meta's phone_number_id).
+    #[arg(long, default_value = crate::seed::NUMBER_ID)]
+    pub(crate) number: String,
+    /// Access token.
+    #[arg(long, env = "FRONTDESK_TOKEN", default_value = "dev-admin", hide_env_values = true)]
+    pub(crate) token: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AgentArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Which agent: `ana` or `ben` in a fresh installation.
+    #[arg(long = "as", value_name = "AGENT", default_value = "ana")]
+    pub(crate) agent: String,
+    /// Conversations to handle at once.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub(crate) capacity: u32,
+    /// Access token; without it, the development token of the agent.
+    #[arg(long, env = "FRONTDESK_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Print one JSON object instead of the story.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What to log.
+    #[arg(long, env = "FRONTDESK_LOG", default_value = "error")]
+    pub(crate) log: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WebhookArgs {
+    #[command(subcommand)]
+    pub(crate) command: WebhookCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum WebhookCommand {
+    /// Print what deliveries contain, one line per item.
+    Parse {
+        /// Files with one webhook body each; `-` reads standard input.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// One JSON object per item.
+        #[arg(long)]
+        json: bool,
+    },
+}

