@@ -1,1 +1,58 @@
-//! Flow definition, validation and the session engine
+//! Flows: what an administrator draws, and the engine that plays it.
+//!
+//! A flow is widgets joined by named exits. [`Definition`] is the flow as written (JSON, described
+//! in `docs/FLOWS.md`), [`check`] and [`validate`] say what is wrong with it and how to put it
+//! right, [`CompiledFlow`] is the form the engine runs, and [`advance`] takes one step:
+//!
+//! ```text
+//! (compiled flow, session bytes, input, facts, now) -> (session bytes, effects, wait, path)
+//! ```
+//!
+//! The step is a pure function. It reads no clock and draws no random number, so the same step
+//! computed again gives the same bytes and the same effect keys: that is what makes a retry
+//! harmless. It never fails for what a customer typed.
+//!
+//! ```text
+//!             Start(content)                    route_to, or an exit to null
+//!   (no session) ────────► playing ───────────────────────────────► finished
+//!                            │ ▲                                       (for good)
+//!              collect_input │ │ Message · TimedOut · SendFailed
+//!                            ▼ │
+//!                          waiting ◄── anything else leaves it as it is
+//! ```
+//!
+//! One stretch of playing, from an input to the next wait or the end, is a *sprint*. Sprints count
+//! from 1; an effect's key is `<sprint>.<index>`; a wait is named by the sprint that began it.
+
+mod answer;
+mod compile;
+mod definition;
+mod engine;
+mod interpolation;
+mod limits;
+mod parse;
+mod problem;
+mod run;
+mod scope;
+mod session;
+mod split;
+mod step;
+mod validate;
+
+pub use answer::normalise;
+pub use compile::CompiledFlow;
+pub use definition::{
+    Branch, Choice, CollectInput, Condition, Definition, Exits, MediaPart, Operator, Part, Prompt,
+    Retries, RouteTo, SendMedia, Settings, Show, Widget,
+};
+pub use engine::advance;
+pub use limits::{
+    MAX_DEFINITION_BYTES, MAX_SENDS_PER_SPRINT, MAX_SESSION_BYTES, MAX_STEPS_PER_SPRINT,
+    MAX_WIDGETS,
+};
+pub use parse::{FORMAT, check, parse};
+pub use problem::{Problem, Severity};
+pub use scope::FACTS;
+pub use session::{Session, SessionError, State};
+pub use step::{Action, Effect, EffectKey, EffectKeyError, Facts, Failure, Input, Step, Wait};
+pub use validate::validate;

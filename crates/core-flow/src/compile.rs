@@ -1,0 +1,475 @@
+//! A definition made ready to run: names are positions, texts are cut into segments, choices are
+//! normalised and sorted. All reading of texts happens here, once per published version.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use core_types::{
+    Button, Content, InteractiveAction, ListRow, ListSection, Media, MediaKind, QueueId,
+};
+
+use crate::answer::normalise;
+use crate::definition::{
+    Branch, Choice, CollectInput, Condition, Definition, MediaPart, Operator, Part, Prompt,
+    RouteTo, SendMedia, Settings, Show, Widget,
+};
+use crate::interpolation::{Piece, Placeholder, pieces, single};
+use crate::limits::{BUTTONS_BODY, LIST_BODY, MAX_STEPS_PER_SPRINT, TEXT_BODY};
+use crate::problem::Problem;
+use crate::scope::{AnswerField, AnswerKey, Scope, Variable};
+
+/// A published version, ready to run. Immutable; share it.
+#[derive(Debug)]
+pub struct CompiledFlow {
+    pub(crate) version: u32,
+    pub(crate) entry: Exit,
+    pub(crate) nodes: Box<[Node]>,
+    pub(crate) step_budget: u32,
+}
+
+/// A way out of a widget.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    /// Position of the widget it leads to; `None` ends the flow.
+    pub(crate) target: Option<u16>,
+    /// `Widget/exit`, as it stands in paths.
+    pub(crate) label: Box<str>,
+}
+
+/// A widget.
+#[derive(Debug)]
+pub(crate) enum Node {
+    Start {
+        next: Exit,
+    },
+    Send {
+        parts: Box<[Message]>,
+        next: Exit,
+        /// `None` when a failure changes nothing.
+        failed: Option<Exit>,
+    },
+    Collect(Box<Question>),
+    Condition(Box<Switch>),
+    Route {
+        queue: QueueId,
+        priority: i32,
+        label: Box<str>,
+    },
+}
+
+/// One message of a Send Media widget.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Text(Text),
+    Media {
+        media: Box<Media>,
+        caption: Option<Text>,
+    },
+}
+
+/// A text in segments.
+#[derive(Debug)]
+pub(crate) struct Text(pub(crate) Box<[Segment]>);
+
+/// A piece of a text.
+#[derive(Debug)]
+pub(crate) enum Segment {
+    Literal(Box<str>),
+    Variable(Variable),
+}
+
+/// A Collect Input widget.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) prompt: Text,
+    /// Said when asking again; `None` repeats the prompt.
+    pub(crate) again: Option<Text>,
+    pub(crate) retries: u8,
+    /// WhatsApp's limit for the body, in characters.
+    pub(crate) limit: usize,
+    /// The buttons or list under the text.
+    pub(crate) action: Option<InteractiveAction>,
+    /// Values of the choices, in the order of the definition.
+    pub(crate) values: Box<[Box<str>]>,
+    /// Normalised texts that mean a choice, sorted, with its position in `values`.
+    pub(crate) keys: Box<[(Box<str>, u16)]>,
+    /// `Widget.value`.
+    pub(crate) variable: Box<str>,
+    /// Whether anything reads the value; otherwise it is not kept.
+    pub(crate) keep_value: bool,
+    /// The same for the text.
+    pub(crate) keep_text: bool,
+    pub(crate) patience: Duration,
+    pub(crate) matched: Exit,
+    pub(crate) no_match: Exit,
+    pub(crate) timeout: Exit,
+    /// `Widget/retry`: stands in the path when the question is asked again.
+    pub(crate) retry_label: Box<str>,
+}
+
+/// A Condition widget.
+#[derive(Debug)]
+pub(crate) struct Switch {
+    pub(crate) variable: Variable,
+    pub(crate) branches: Box<[(Test, Exit)]>,
+    pub(crate) otherwise: Exit,
+}
+
+/// A comparison. Texts are normalised already.
+#[derive(Debug)]
+pub(crate) enum Test {
+    Equals(Box<str>),
+    NotEquals(Box<str>),
+    Contains(Box<str>),
+    StartsWith(Box<str>),
+    GreaterThan(f64),
+    LessThan(f64),
+    IsSet,
+    IsEmpty,
+}
+
+impl CompiledFlow {
+    /// Makes `definition` ready to run as its published `version`.
+    ///
+    /// A definition without errors in [`crate::validate`] always compiles. The reverse does not
+    /// hold: rules may become stricter, and what was published must go on running.
+    ///
+    /// # Errors
+    /// With the first problem that makes it impossible.
+    pub fn compile(definition: &Definition, version: NonZeroU32) -> Result<Self, Problem> {
+        let mut compiler = Compiler {
+            scope: Scope::new(definition),
+            used: BTreeSet::new(),
+        };
+        let start = compiler
+            .scope
+            .target(&definition.start)
+            .map_err(|error| Problem::error("", "start", error.message, error.remedy))?;
+        let mut nodes = definition
+            .widgets
+            .iter()
+            .map(|widget| compiler.node(widget))
+            .collect::<Result<Box<[Node]>, Problem>>()?;
+        for (position, node) in (0..).zip(&mut nodes) {
+            if let Node::Collect(question) = node {
+                let used = |field| {
+                    compiler.used.contains(&AnswerKey {
+                        widget: position,
+                        field,
+                    })
+                };
+                question.keep_value = used(AnswerField::Value);
+                question.keep_text = used(AnswerField::Text);
+            }
+        }
+        let first = usize::from(start);
+        let Some(Node::Start { next }) = nodes.get(first) else {
+            return Err(Problem::error(
+                "",
+                "start",
+                format!("`{}` is not a start widget", definition.start),
+                "name the widget of type `start`",
+            ));
+        };
+        Ok(Self {
+            version: version.get(),
+            entry: Exit {
+                target: next.target,
+                label: next.label.clone(),
+            },
+            nodes,
+            step_budget: MAX_STEPS_PER_SPRINT,
+        })
+    }
+
+    /// The same flow with another number of widgets it may pass between an input and a wait.
+    #[must_use]
+    pub fn with_step_budget(self, step_budget: u32) -> Self {
+        Self {
+            step_budget,
+            ..self
+        }
+    }
+
+    /// The published version this is.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// How many widgets it has.
+    pub fn widgets(&self) -> usize {
+        self.nodes.len()
+    }
+}
+
+/// What compiling needs to know on the way.
+struct Compiler<'d> {
+    scope: Scope<'d>,
+    /// Answers that something reads.
+    used: BTreeSet<AnswerKey>,
+}
+
+impl Compiler<'_> {
+    fn node(&mut self, widget: &Widget) -> Result<Node, Problem> {
+        Ok(match &widget.settings {
+            Settings::Start => Node::Start {
+                next: self.exit(widget, "next")?,
+            },
+            Settings::SendMedia(settings) => self.send(widget, settings)?,
+            Settings::CollectInput(settings) => {
+                Node::Collect(Box::new(self.question(widget, settings)?))
+            }
+            Settings::Condition(settings) => {
+                Node::Condition(Box::new(self.switch(widget, settings)?))
+            }
+            Settings::RouteTo(RouteTo { queue, priority }) => Node::Route {
+                queue: QueueId::new(queue).map_err(|error| {
+                    let remedy = "use the id of a queue, such as `sales`";
+                    Problem::error(&widget.name, "settings.queue", error.to_string(), remedy)
+                })?,
+                priority: *priority,
+                label: label(widget, "routed"),
+            },
+        })
+    }
+
+    fn exit(&self, widget: &Widget, name: &str) -> Result<Exit, Problem> {
+        let field = || format!("exits.{name}");
+        let target = match widget.exits.get(name) {
+            None => {
+                let message = format!("the exit `{name}` is missing");
+                let remedy = "add it, with the widget it leads to or null";
+                return Err(Problem::error(&widget.name, field(), message, remedy));
+            }
+            Some(None) => None,
+            Some(Some(target)) => Some(self.scope.target(target).map_err(|error| {
+                Problem::error(&widget.name, field(), error.message, error.remedy)
+            })?),
+        };
+        Ok(Exit {
+            target,
+            label: label(widget, name),
+        })
+    }
+
+    fn text(&mut self, widget: &Widget, field: &str, text: &str) -> Result<Text, Problem> {
+        let cut = pieces(text).map_err(|message| {
+            Problem::error(&widget.name, field, message, "write {{Widget.value}}")
+        })?;
+        let segments = cut.into_iter().map(|piece| {
+            Ok(match piece {
+                Piece::Literal(literal) => Segment::Literal(literal.into()),
+                Piece::Placeholder(place) => {
+                    Segment::Variable(self.variable(widget, field, place)?)
+                }
+            })
+        });
+        Ok(Text(segments.collect::<Result<_, Problem>>()?))
+    }
+
+    fn variable(
+        &mut self,
+        widget: &Widget,
+        field: &str,
+        place: Placeholder<'_>,
+    ) -> Result<Variable, Problem> {
+        let variable = self
+            .scope
+            .variable(place)
+            .map_err(|error| Problem::error(&widget.name, field, error.message, error.remedy))?;
+        if let Variable::Answer(key) = &variable {
+            self.used.insert(*key);
+        }
+        Ok(variable)
+    }
+
+    fn send(&mut self, widget: &Widget, settings: &SendMedia) -> Result<Node, Problem> {
+        let parts = settings.parts.iter().enumerate().map(|(index, part)| {
+            let (kind, media) = match part {
+                Part::Text { text } => {
+                    let field = format!("settings.parts[{index}].text");
+                    return Ok(Message::Text(self.text(widget, &field, text)?));
+                }
+                Part::Image(media) => (MediaKind::Image, media),
+                Part::Video(media) => (MediaKind::Video, media),
+                Part::Audio(media) => (MediaKind::Audio, media),
+                Part::Document(media) => (MediaKind::Document, media),
+                Part::Sticker(media) => (MediaKind::Sticker, media),
+            };
+            let field = format!("settings.parts[{index}].caption");
+            let caption = media.caption.as_deref();
+            Ok(Message::Media {
+                media: Box::new(file(kind, media)),
+                caption: caption
+                    .map(|caption| self.text(widget, &field, caption))
+                    .transpose()?,
+            })
+        });
+        let parts = parts.collect::<Result<_, Problem>>()?;
+        Ok(Node::Send {
+            parts,
+            next: self.exit(widget, "next")?,
+            failed: Some(self.exit(widget, "failed")?).filter(|exit| exit.target.is_some()),
+        })
+    }
+
+    fn question(&mut self, widget: &Widget, settings: &CollectInput) -> Result<Question, Problem> {
+        let CollectInput {
+            prompt,
+            choices,
+            timeout_seconds,
+            retries,
+        } = settings;
+        let again = retries.text.as_deref();
+        Ok(Question {
+            prompt: self.text(widget, "settings.prompt.text", &prompt.text)?,
+            again: again
+                .map(|text| self.text(widget, "settings.retries.text", text))
+                .transpose()?,
+            retries: retries.count,
+            limit: body_limit(prompt.show),
+            action: action(prompt, choices),
+            values: choices
+                .iter()
+                .map(|choice| choice.value.as_str().into())
+                .collect(),
+            keys: choice_keys(choices),
+            variable: format!("{}.value", widget.name).into(),
+            keep_value: false,
+            keep_text: false,
+            patience: Duration::from_secs(u64::from(*timeout_seconds)),
+            matched: self.exit(widget, "match")?,
+            no_match: self.exit(widget, "no_match")?,
+            timeout: self.exit(widget, "timeout")?,
+            retry_label: label(widget, "retry"),
+        })
+    }
+
+    fn switch(&mut self, widget: &Widget, settings: &Condition) -> Result<Switch, Problem> {
+        let field = "settings.variable";
+        let place = single(&settings.variable).map_err(|message| {
+            Problem::error(&widget.name, field, message, "write {{Widget.value}}")
+        })?;
+        let branches = settings.branches.iter().enumerate().map(|(index, branch)| {
+            let test = test(branch).ok_or_else(|| {
+                let field = format!("settings.branches[{index}].value");
+                let remedy = "give a number to compare with";
+                Problem::error(&widget.name, field, "the value is not a number", remedy)
+            })?;
+            Ok((test, self.exit(widget, &branch.exit)?))
+        });
+        Ok(Switch {
+            branches: branches.collect::<Result<_, Problem>>()?,
+            variable: self.variable(widget, field, place)?,
+            otherwise: self.exit(widget, "no_match")?,
+        })
+    }
+}
+
+fn label(widget: &Widget, exit: &str) -> Box<str> {
+    format!("{}/{exit}", widget.name).into()
+}
+
+fn file(kind: MediaKind, part: &MediaPart) -> Media {
+    Media {
+        kind,
+        id: None,
+        link: Some(part.link.clone()),
+        mime_type: None,
+        sha256: None,
+        caption: None,
+        filename: part.filename.clone(),
+        voice: false,
+        animated: false,
+    }
+}
+
+/// WhatsApp's limit for the body of a prompt, in characters.
+pub(crate) fn body_limit(show: Show) -> usize {
+    match show {
+        Show::Text => TEXT_BODY,
+        Show::Buttons => BUTTONS_BODY,
+        Show::List => LIST_BODY,
+    }
+}
+
+fn action(prompt: &Prompt, choices: &[Choice]) -> Option<InteractiveAction> {
+    let title = |choice: &Choice| choice.title.clone().unwrap_or_else(|| choice.value.clone());
+    match prompt.show {
+        Show::Text => None,
+        Show::Buttons => Some(InteractiveAction::Buttons {
+            buttons: choices
+                .iter()
+                .map(|choice| Button {
+                    id: choice.value.clone(),
+                    title: title(choice),
+                })
+                .collect(),
+        }),
+        Show::List => Some(InteractiveAction::List {
+            button: prompt.list_button.clone().unwrap_or_default(),
+            sections: vec![ListSection {
+                title: String::new(),
+                rows: choices
+                    .iter()
+                    .map(|choice| ListRow {
+                        id: choice.value.clone(),
+                        title: title(choice),
+                        description: choice.description.clone(),
+                    })
+                    .collect(),
+            }],
+        }),
+    }
+}
+
+/// Every text that means a choice, normalised and sorted. Of equal ones the first choice counts.
+pub(crate) fn choice_keys(choices: &[Choice]) -> Box<[(Box<str>, u16)]> {
+    let mut keys: Vec<(Box<str>, u16)> = Vec::new();
+    for (position, choice) in (0_u16..).zip(choices) {
+        let texts = [&choice.value]
+            .into_iter()
+            .chain(&choice.title)
+            .chain(&choice.synonyms);
+        keys.extend(texts.map(|text| (normalise(text).into(), position)));
+    }
+    keys.retain(|(key, _)| !key.is_empty());
+    keys.sort();
+    keys.dedup_by(|later, first| later.0 == first.0);
+    keys.into()
+}
+
+/// A number as written by people; `None` for anything else, infinities included.
+pub(crate) fn number(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let digits = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+');
+    text.parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite() && text.chars().all(digits))
+}
+
+fn test(branch: &Branch) -> Option<Test> {
+    let value = branch.value.as_deref().unwrap_or_default();
+    let plain = || normalise(value).into();
+    Some(match branch.operator {
+        Operator::Equals => Test::Equals(plain()),
+        Operator::NotEquals => Test::NotEquals(plain()),
+        Operator::Contains => Test::Contains(plain()),
+        Operator::StartsWith => Test::StartsWith(plain()),
+        Operator::GreaterThan => Test::GreaterThan(number(value)?),
+        Operator::LessThan => Test::LessThan(number(value)?),
+        Operator::IsSet => Test::IsSet,
+        Operator::IsEmpty => Test::IsEmpty,
+    })
+}
+
+impl Message {
+    /// The message with its caption filled in.
+    pub(crate) fn with_caption(media: &Media, caption: Option<String>) -> Content {
+        Content::Media(Media {
+            caption,
+            ..media.clone()
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! The step: from an input to the next wait or the end. Pure, deterministic, and safe against any
+//! bytes that claim to be a session.
+
+use core_types::Timestamp;
+
+use crate::answer::Answer;
+use crate::compile::{CompiledFlow, Exit, Node};
+use crate::run::Run;
+use crate::session::{Session, SessionError, State, Waiting};
+use crate::step::{EffectKey, Facts, Failure, Input, Step, Wait};
+
+/// Takes one step. Without a session, `input` must be [`Input::Start`]. Inputs that mean nothing
+/// to the session (a wait that is over already, a reaction, anything after the end) give it back
+/// unchanged, without effects.
+///
+/// # Errors
+/// When the session is not one of this flow's version, the input does not fit it, or a limit is
+/// reached. Never for what a customer wrote.
+pub fn advance<'f>(
+    flow: &'f CompiledFlow,
+    session: Option<&[u8]>,
+    input: &Input,
+    facts: &dyn Facts,
+    now: Timestamp,
+) -> Result<Step<'f>, Failure> {
+    let outside = (facts, now);
+    let Some(bytes) = session else {
+        return match input {
+            Input::Start(_) => Run::new(flow, outside, 1, Waiting::default()).play(&flow.entry),
+            Input::Message(_) | Input::TimedOut { .. } | Input::SendFailed { .. } => Err(
+                Failure::Invalid("there is no session yet: the first input must be a start".into()),
+            ),
+        };
+    };
+    let session = Session::decode(bytes)?;
+    if session.version != flow.version {
+        return Err(Failure::Invalid(format!(
+            "the session runs on version {}, this is version {}",
+            session.version, flow.version
+        )));
+    }
+    let State::Waiting(waiting) = session.state else {
+        return Ok(unchanged(bytes, None));
+    };
+    let Some(Node::Collect(question)) = flow.nodes.get(usize::from(waiting.widget)) else {
+        return Err(SessionError::Bad("position").into());
+    };
+    let sprint = session.sprint;
+    let next = sprint.checked_add(1).ok_or(SessionError::Bad("counter"))?;
+    let wait = Wait {
+        wait: sprint,
+        until: waiting.until,
+    };
+    match input {
+        Input::Start(_) => Err(Failure::Invalid(
+            "the session has begun already: it cannot be started again".into(),
+        )),
+        Input::Message(content) => match Answer::of(content) {
+            Answer::Aside => Ok(unchanged(bytes, Some(wait))),
+            answer => Run::new(flow, outside, next, waiting).hear(question, answer),
+        },
+        Input::TimedOut { wait: over } if *over == sprint => {
+            Run::new(flow, outside, next, waiting).play(&question.timeout)
+        }
+        Input::TimedOut { .. } => Ok(unchanged(bytes, Some(wait))),
+        Input::SendFailed { key } => match failed_exit(flow, sprint, &waiting, *key)? {
+            Some(exit) => Run::new(flow, outside, next, waiting).play(exit),
+            None => Ok(unchanged(bytes, Some(wait))),
+        },
+    }
+}
+
+fn unchanged<'f>(bytes: &[u8], wait: Option<Wait>) -> Step<'f> {
+    Step {
+        session: bytes.to_vec(),
+        effects: Vec::new(),
+        finished: wait.is_none(),
+        wait,
+        path: Vec::new(),
+    }
+}
+
+/// Where the failure of `key` leads, if it still leads anywhere.
+fn failed_exit<'f>(
+    flow: &'f CompiledFlow,
+    sprint: u64,
+    waiting: &Waiting<'_>,
+    key: EffectKey,
+) -> Result<Option<&'f Exit>, Failure> {
+    let sent = waiting
+        .sends
+        .iter()
+        .find(|sent| {
+            key.index
+                .checked_sub(sent.first)
+                .is_some_and(|n| n < sent.count)
+        })
+        .filter(|_| key.sprint == sprint);
+    match sent.map(|sent| flow.nodes.get(usize::from(sent.widget))) {
+        None => Ok(None),
+        Some(Some(Node::Send {
+            failed: Some(exit), ..
+        })) => Ok(Some(exit)),
+        Some(_) => Err(SessionError::Bad("send").into()),
+    }
+}

@@ -1,0 +1,60 @@
+//! Every number a definition or a session is held to. WhatsApp's own limits are those of
+//! `core-whatsapp`; they stand here again because a flow is checked before it is published, not
+//! when a customer waits for the message.
+
+/// Longest definition read, in bytes.
+pub const MAX_DEFINITION_BYTES: usize = 1 << 20;
+/// Most widgets in a flow.
+pub const MAX_WIDGETS: usize = 2_000;
+/// Most widgets passed between an input and the next wait.
+pub const MAX_STEPS_PER_SPRINT: u32 = 1_000;
+/// Most messages sent between an input and the next wait.
+pub const MAX_SENDS_PER_SPRINT: u32 = 64;
+/// Longest session, in bytes.
+pub const MAX_SESSION_BYTES: usize = 256 << 10;
+
+/// Most exits of one widget.
+pub(crate) const MAX_EXITS: usize = 64;
+/// Most branches of one condition; several may share an exit.
+pub(crate) const MAX_BRANCHES: usize = 256;
+/// Most choices of one question.
+pub(crate) const MAX_CHOICES: usize = 256;
+/// Most parts of one Send Media widget.
+pub(crate) const MAX_PARTS: usize = 10;
+/// Longest flow name, in characters.
+pub(crate) const MAX_FLOW_NAME: usize = 100;
+/// Longest widget or exit name, in bytes.
+pub(crate) const MAX_NAME: usize = 64;
+/// Longest wait, in seconds: seven days.
+pub(crate) const MAX_TIMEOUT: u32 = 604_800;
+/// Most times a question is asked again.
+pub(crate) const MAX_RETRIES: u8 = 10;
+/// Highest priority; the lowest is its negative.
+pub(crate) const MAX_PRIORITY: i32 = 100;
+/// Longest answer kept, in characters: what WhatsApp lets a customer write in one message.
+pub(crate) const MAX_ANSWER: usize = 4_096;
+
+/// WhatsApp: body of a text message.
+pub(crate) const TEXT_BODY: usize = 4_096;
+/// WhatsApp: body over reply buttons.
+pub(crate) const BUTTONS_BODY: usize = 1_024;
+/// WhatsApp: body over a list.
+pub(crate) const LIST_BODY: usize = 4_096;
+/// WhatsApp: caption under media.
+pub(crate) const CAPTION: usize = 1_024;
+/// WhatsApp: reply buttons of one message.
+pub(crate) const BUTTONS: usize = 3;
+/// WhatsApp: title of a reply button.
+pub(crate) const BUTTON_TITLE: usize = 20;
+/// WhatsApp: id of a reply button.
+pub(crate) const BUTTON_ID: usize = 256;
+/// WhatsApp: rows of one list, over all sections.
+pub(crate) const LIST_ROWS: usize = 10;
+/// WhatsApp: title of a list row.
+pub(crate) const ROW_TITLE: usize = 24;
+/// WhatsApp: id of a list row.
+pub(crate) const ROW_ID: usize = 200;
+/// WhatsApp: description of a list row.
+pub(crate) const ROW_DESCRIPTION: usize = 72;
+/// WhatsApp: text of the button that opens a list.
+pub(crate) const LIST_BUTTON: usize = 20;

@@ -1,0 +1,347 @@
+//! A sprint: plays widgets until the session waits or ends.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use core_types::{Content, Interactive, Timestamp};
+
+use crate::answer::{Answer, normalise};
+use crate::compile::number;
+use crate::compile::{CompiledFlow, Exit, Message, Node, Question, Segment, Switch, Test, Text};
+use crate::limits::{CAPTION, MAX_ANSWER, MAX_SENDS_PER_SPRINT, MAX_SESSION_BYTES, TEXT_BODY};
+use crate::scope::{AnswerField, AnswerKey, Variable};
+use crate::session::{Sent, Session, SessionError, State, Waiting};
+use crate::split::split;
+use crate::step::{Action, Effect, EffectKey, Facts, Failure, Step, Wait};
+
+/// Longest text compared with choices, in characters; a longer one is no choice.
+const LONGEST_CHOICE: usize = 512;
+
+/// A sprint under way.
+pub(crate) struct Run<'f, 's> {
+    flow: &'f CompiledFlow,
+    facts: &'s dyn Facts,
+    now: Timestamp,
+    sprint: u64,
+    waiting: Waiting<'s>,
+    effects: Vec<Effect>,
+    sends: u32,
+    path: Vec<&'f str>,
+}
+
+impl<'f, 's> Run<'f, 's> {
+    pub(crate) fn new(
+        flow: &'f CompiledFlow,
+        (facts, now): (&'s dyn Facts, Timestamp),
+        sprint: u64,
+        mut waiting: Waiting<'s>,
+    ) -> Self {
+        waiting.sends.clear();
+        Self {
+            flow,
+            facts,
+            now,
+            sprint,
+            waiting,
+            effects: Vec::new(),
+            sends: 0,
+            path: Vec::new(),
+        }
+    }
+
+    /// Plays from `exit` to the next wait or the end.
+    pub(crate) fn play(mut self, mut exit: &'f Exit) -> Result<Step<'f>, Failure> {
+        for _ in 0..self.flow.step_budget {
+            self.path.push(&exit.label);
+            let Some(target) = exit.target else {
+                let reason = exit.label.to_string();
+                self.effect(Action::End { reason });
+                return self.finish();
+            };
+            // Targets are positions in this very flow.
+            let Some(node) = self.flow.nodes.get(usize::from(target)) else {
+                return Err(SessionError::Bad("position").into());
+            };
+            exit = match node {
+                Node::Start { next } => next,
+                Node::Send {
+                    parts,
+                    next,
+                    failed,
+                } => {
+                    self.send_all(target, parts, failed.is_some())?;
+                    next
+                }
+                Node::Condition(switch) => self.choose(switch),
+                Node::Collect(question) => {
+                    self.waiting.widget = target;
+                    self.waiting.retries = 0;
+                    return self.ask(question, &question.prompt);
+                }
+                Node::Route {
+                    queue,
+                    priority,
+                    label,
+                } => {
+                    self.path.push(label);
+                    self.effect(Action::RouteTo {
+                        queue: queue.clone(),
+                        priority: *priority,
+                    });
+                    return self.finish();
+                }
+            };
+        }
+        Err(Failure::Budget(format!(
+            "the flow passed {} widgets without a question",
+            self.flow.step_budget
+        )))
+    }
+
+    /// Takes an answer to the question the session waits at.
+    pub(crate) fn hear(
+        mut self,
+        question: &'f Question,
+        answer: Answer<'_>,
+    ) -> Result<Step<'f>, Failure> {
+        let Some(value) = question.matching(answer) else {
+            if self.waiting.retries < question.retries {
+                self.waiting.retries += 1;
+                self.path.push(&question.retry_label);
+                let again = question.again.as_ref().unwrap_or(&question.prompt);
+                return self.ask(question, again);
+            }
+            return self.play(&question.no_match);
+        };
+        let widget = self.waiting.widget;
+        let mut keep = |field, text: &str| {
+            let key = AnswerKey { widget, field };
+            self.waiting.set(key, Cow::Owned(text.to_owned()));
+        };
+        if question.keep_value {
+            keep(AnswerField::Value, &value);
+        }
+        if question.keep_text {
+            keep(AnswerField::Text, &shortened(answer.text().trim()));
+        }
+        self.effect(Action::SetVariable {
+            name: question.variable.to_string(),
+            value: value.into_owned(),
+        });
+        self.play(&question.matched)
+    }
+
+    /// Sends the question and waits.
+    fn ask(mut self, question: &'f Question, text: &'f Text) -> Result<Step<'f>, Failure> {
+        let mut pieces = split(&self.render(text), question.limit);
+        let last = match &question.action {
+            Some(_) => pieces.pop(),
+            None => None,
+        };
+        for body in pieces {
+            self.send(plain(body))?;
+        }
+        if let (Some(action), Some(body)) = (&question.action, last) {
+            self.send(Content::Interactive(Interactive {
+                header: None,
+                body,
+                footer: None,
+                action: action.clone(),
+            }))?;
+        }
+        self.waiting.until = Some(self.now.plus(question.patience));
+        let wait = Wait {
+            wait: self.sprint,
+            until: self.waiting.until,
+        };
+        let waiting = std::mem::take(&mut self.waiting);
+        self.end(State::Waiting(waiting), Some(wait))
+    }
+
+    fn send_all(
+        &mut self,
+        widget: u16,
+        parts: &'f [Message],
+        matters: bool,
+    ) -> Result<(), Failure> {
+        let first = self.effects.len() as u32;
+        for part in parts {
+            match part {
+                Message::Text(text) => {
+                    for body in split(&self.render(text), TEXT_BODY) {
+                        self.send(plain(body))?;
+                    }
+                }
+                Message::Media { media, caption } => {
+                    let caption = caption.as_ref().map(|text| self.render(text));
+                    let mut pieces = split(&caption.unwrap_or_default(), CAPTION).into_iter();
+                    self.send(Message::with_caption(media, pieces.next()))?;
+                    for body in pieces {
+                        self.send(plain(body))?;
+                    }
+                }
+            }
+        }
+        let count = self.effects.len() as u32 - first;
+        if matters && count > 0 {
+            self.waiting.sends.push(Sent {
+                first,
+                count,
+                widget,
+            });
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, content: Content) -> Result<(), Failure> {
+        self.sends += 1;
+        if self.sends > MAX_SENDS_PER_SPRINT {
+            return Err(Failure::Budget(format!(
+                "the flow sent {MAX_SENDS_PER_SPRINT} messages without a question"
+            )));
+        }
+        self.effect(Action::Send(Box::new(content)));
+        Ok(())
+    }
+
+    fn effect(&mut self, action: Action) {
+        let key = EffectKey {
+            sprint: self.sprint,
+            index: self.effects.len() as u32,
+        };
+        self.effects.push(Effect { key, action });
+    }
+
+    fn choose(&self, switch: &'f Switch) -> &'f Exit {
+        let value = self.value(&switch.variable);
+        let plain = OnceCell::new();
+        switch
+            .branches
+            .iter()
+            .find(|(test, _)| test.holds(value, &plain))
+            .map_or(&switch.otherwise, |(_, exit)| exit)
+    }
+
+    /// What a variable holds; an unset one is empty.
+    fn value(&self, variable: &Variable) -> &str {
+        match variable {
+            Variable::Answer(key) => self.waiting.get(*key),
+            Variable::Fact(name) => self.facts.fact(name).unwrap_or_default(),
+        }
+    }
+
+    fn render(&self, text: &'f Text) -> Cow<'f, str> {
+        if let [Segment::Literal(literal)] = &*text.0 {
+            return Cow::Borrowed(literal);
+        }
+        let mut rendered = String::new();
+        for segment in &text.0 {
+            rendered.push_str(match segment {
+                Segment::Literal(literal) => literal,
+                Segment::Variable(variable) => self.value(variable),
+            });
+        }
+        Cow::Owned(rendered)
+    }
+
+    fn finish(self) -> Result<Step<'f>, Failure> {
+        self.end(State::Finished, None)
+    }
+
+    fn end(self, state: State<'_>, wait: Option<Wait>) -> Result<Step<'f>, Failure> {
+        let session = Session {
+            version: self.flow.version,
+            sprint: self.sprint,
+            state,
+        };
+        let session = session.encode();
+        if session.len() > MAX_SESSION_BYTES {
+            return Err(Failure::Budget(format!(
+                "the session's variables need more than {MAX_SESSION_BYTES} bytes"
+            )));
+        }
+        Ok(Step {
+            session,
+            effects: self.effects,
+            finished: wait.is_none(),
+            wait,
+            path: self.path,
+        })
+    }
+}
+
+fn plain(body: String) -> Content {
+    Content::Text {
+        body,
+        preview_url: false,
+    }
+}
+
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MAX_ANSWER) {
+        Some((end, _)) => Cow::Owned(text[..end].to_owned()),
+        None => Cow::Borrowed(text),
+    }
+}
+
+impl Question {
+    /// The value an answer stands for, if it is one.
+    fn matching<'a>(&'a self, answer: Answer<'a>) -> Option<Cow<'a, str>> {
+        if self.values.is_empty() {
+            let text = answer.text().trim();
+            return (!text.is_empty()).then(|| shortened(text));
+        }
+        let choice = match answer {
+            Answer::Written(text) => self.choice(text),
+            Answer::Tapped { id, title } => self.choice(id).or_else(|| self.choice(title)),
+            Answer::Wordless | Answer::Aside => None,
+        }?;
+        let value = self.values.get(usize::from(choice))?;
+        Some(Cow::Borrowed(value))
+    }
+
+    fn choice(&self, text: &str) -> Option<u16> {
+        let look = |key: &str| {
+            let found = self.keys.binary_search_by(|(own, _)| (**own).cmp(key));
+            found.ok().map(|place| self.keys[place].1)
+        };
+        if text.chars().nth(LONGEST_CHOICE).is_some() {
+            return None;
+        }
+        // Most answers need no normalising.
+        look(text).or_else(|| look(&normalise(text)))
+    }
+}
+
+impl Test {
+    /// Whether it holds for `value`; `plain` keeps the normalised value from test to test.
+    fn holds(&self, value: &str, plain: &OnceCell<String>) -> bool {
+        let plain = || plain.get_or_init(|| normalise(value)).as_str();
+        match self {
+            Self::Equals(other) => value == &**other || plain() == &**other,
+            Self::NotEquals(other) => value != &**other && plain() != &**other,
+            Self::Contains(other) => plain().contains(&**other),
+            Self::StartsWith(other) => plain().starts_with(&**other),
+            Self::GreaterThan(other) => number(value).is_some_and(|value| value > *other),
+            Self::LessThan(other) => number(value).is_some_and(|value| value < *other),
+            Self::IsSet => !value.trim().is_empty(),
+            Self::IsEmpty => value.trim().is_empty(),
+        }
+    }
+}
+
+impl<'s> Waiting<'s> {
+    fn get(&self, key: AnswerKey) -> &str {
+        match self.variables.binary_search_by_key(&key, |(own, _)| *own) {
+            Ok(place) => &self.variables[place].1,
+            Err(_) => "",
+        }
+    }
+
+    fn set(&mut self, key: AnswerKey, value: Cow<'s, str>) {
+        match self.variables.binary_search_by_key(&key, |(own, _)| *own) {
+            Ok(place) => self.variables[place].1 = value,
+            Err(place) => self.variables.insert(place, (key, value)),
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! What is wrong with one widget's settings: texts, choices, comparisons, and WhatsApp's limits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use core_types::QueueId;
+
+use super::is_name;
+use crate::answer::normalise;
+use crate::compile::{body_limit, number};
+use crate::definition::{
+    Choice, CollectInput, Condition, MediaPart, Operator, Part, RouteTo, SendMedia, Settings, Show,
+    Widget,
+};
+use crate::interpolation::{Piece, literal_chars, pieces, says_something, single};
+use crate::limits::{
+    BUTTON_ID, BUTTON_TITLE, BUTTONS, CAPTION, LIST_BUTTON, LIST_ROWS, MAX_BRANCHES, MAX_CHOICES,
+    MAX_PARTS, MAX_PRIORITY, MAX_RETRIES, MAX_TIMEOUT, ROW_DESCRIPTION, ROW_ID, ROW_TITLE,
+    TEXT_BODY,
+};
+use crate::problem::{Problem, quote};
+use crate::scope::{AnswerField, AnswerKey, Scope, Variable};
+
+/// Checks the settings of `widget`.
+pub(super) fn check(widget: &Widget, scope: &Scope<'_>, problems: &mut Vec<Problem>) {
+    let mut checker = Checker {
+        widget,
+        scope,
+        problems,
+    };
+    match &widget.settings {
+        Settings::Start => {}
+        Settings::SendMedia(settings) => checker.send_media(settings),
+        Settings::CollectInput(settings) => checker.collect_input(settings),
+        Settings::Condition(settings) => checker.condition(settings),
+        Settings::RouteTo(settings) => checker.route_to(settings),
+    }
+}
+
+/// Texts that may come out empty or not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blank {
+    /// Always says something by itself.
+    Refused,
+    /// May be made of variables only; sent only when they hold something.
+    Warned,
+}
+
+struct Checker<'c, 'd> {
+    widget: &'c Widget,
+    scope: &'c Scope<'d>,
+    problems: &'c mut Vec<Problem>,
+}
+
+impl Checker<'_, '_> {
+    fn error(&mut self, field: &str, message: impl Into<String>, remedy: impl Into<String>) {
+        let field = format!("settings.{field}");
+        self.problems
+            .push(Problem::error(&self.widget.name, field, message, remedy));
+    }
+
+    fn warning(&mut self, field: &str, message: impl Into<String>, remedy: impl Into<String>) {
+        let field = format!("settings.{field}");
+        self.problems
+            .push(Problem::warning(&self.widget.name, field, message, remedy));
+    }
+
+    /// A text with `{{…}}` in it.
+    fn text(&mut self, field: &str, text: &str, limit: usize, blank: Blank) {
+        let cut = match pieces(text) {
+            Ok(cut) => cut,
+            Err(message) => {
+                return self.error(field, message, "write variables as {{Widget.value}}");
+            }
+        };
+        if text.trim().is_empty() {
+            return self.error(
+                field,
+                "the text is empty",
+                "write what the customer shall read",
+            );
+        }
+        let length = literal_chars(&cut);
+        if length > limit {
+            let message = format!("the text has {length} characters; WhatsApp takes {limit}");
+            self.error(field, message, "shorten it or send it in parts");
+        }
+        if !says_something(&cut) {
+            let message = "the text is made of variables only and may come out empty";
+            match blank {
+                Blank::Refused => self.error(field, message, "add words of its own"),
+                Blank::Warned => self.warning(field, message, "add words of its own"),
+            }
+        }
+        if text.contains(['\u{202A}', '\u{202B}', '\u{202D}', '\u{202E}']) {
+            let message = "the text holds invisible marks that change the reading direction";
+            self.warning(field, message, "remove them unless they are meant");
+        }
+        for piece in cut {
+            if let Piece::Placeholder(place) = piece
+                && let Err(unresolved) = self.scope.variable(place)
+            {
+                self.error(field, unresolved.message, unresolved.remedy);
+            }
+        }
+    }
+
+    /// A text that is taken as it stands.
+    fn fixed(&mut self, field: &str, text: &str, limit: usize) {
+        let length = text.chars().count();
+        if text.trim().is_empty() {
+            self.error(
+                field,
+                "the text is empty",
+                "write what the customer shall see",
+            );
+        } else if length > limit {
+            let message = format!("the text has {length} characters; WhatsApp takes {limit}");
+            self.error(field, message, "shorten it");
+        } else if text.chars().any(char::is_control) {
+            self.error(field, "the text holds a control character", "remove it");
+        } else if text.contains("{{") {
+            let message = "variables are not filled in here";
+            self.warning(field, message, "put the variable into the prompt's text");
+        }
+    }
+
+    fn send_media(&mut self, settings: &SendMedia) {
+        if !(1..=MAX_PARTS).contains(&settings.parts.len()) {
+            let message = format!("there are {} parts", settings.parts.len());
+            self.error("parts", message, format!("give 1 to {MAX_PARTS}"));
+        }
+        for (index, part) in settings.parts.iter().enumerate().take(MAX_PARTS) {
+            let place = format!("parts[{index}]");
+            match part {
+                Part::Text { text } => {
+                    self.text(&format!("{place}.text"), text, TEXT_BODY, Blank::Warned);
+                }
+                Part::Image(media) | Part::Video(media) => self.media(&place, media, true, false),
+                Part::Document(media) => self.media(&place, media, true, true),
+                Part::Audio(media) | Part::Sticker(media) => {
+                    self.media(&place, media, false, false);
+                }
+            }
+        }
+    }
+
+    fn media(&mut self, place: &str, media: &MediaPart, captioned: bool, named: bool) {
+        let link = media.link.as_str();
+        let host = link
+            .strip_prefix("https://")
+            .and_then(|rest| rest.split(['/', '?', '#']).next());
+        let visible = !link.chars().any(|c| c.is_whitespace() || c.is_control());
+        if host.is_none_or(str::is_empty) || !visible || link.len() > 2_000 {
+            self.error(
+                &format!("{place}.link"),
+                format!("`{}` is not a public HTTPS address", quote(link)),
+                "give an address that begins with https:// and that WhatsApp can reach",
+            );
+        }
+        if let Some(caption) = &media.caption {
+            let field = format!("{place}.caption");
+            if captioned {
+                self.text(&field, caption, CAPTION, Blank::Warned);
+            } else {
+                let message = "WhatsApp shows no caption here";
+                self.error(&field, message, "send the words as a text part");
+            }
+        }
+        if let Some(filename) = &media.filename {
+            let field = format!("{place}.filename");
+            if named {
+                self.fixed(&field, filename, 240);
+            } else {
+                self.error(&field, "only documents have a file name", "remove it");
+            }
+        }
+    }
+
+    fn collect_input(&mut self, settings: &CollectInput) {
+        let CollectInput {
+            prompt,
+            choices,
+            timeout_seconds,
+            retries,
+        } = settings;
+        let limit = body_limit(prompt.show);
+        self.text("prompt.text", &prompt.text, limit, Blank::Refused);
+        if let Some(text) = &retries.text {
+            self.text("retries.text", text, limit, Blank::Refused);
+            if retries.count == 0 {
+                let message = "the text is never said: the count is 0";
+                self.warning("retries.text", message, "set the count to 1 or more");
+            }
+        }
+        if retries.count > MAX_RETRIES {
+            let message = format!("{} is too often", retries.count);
+            self.error(
+                "retries.count",
+                message,
+                format!("ask again 0 to {MAX_RETRIES} times"),
+            );
+        }
+        if !(1..=MAX_TIMEOUT).contains(timeout_seconds) {
+            let message = format!("{timeout_seconds} seconds cannot be waited for");
+            self.error(
+                "timeout_seconds",
+                message,
+                format!("use 1 to {MAX_TIMEOUT} seconds"),
+            );
+        }
+        self.shown(settings);
+        if choices.len() > MAX_CHOICES {
+            let message = format!("there are {} choices", choices.len());
+            return self.error("choices", message, format!("use at most {MAX_CHOICES}"));
+        }
+        self.ambiguous(choices);
+    }
+
+    /// Buttons and lists, against WhatsApp's limits.
+    fn shown(&mut self, settings: &CollectInput) {
+        let CollectInput {
+            prompt, choices, ..
+        } = settings;
+        match (&prompt.list_button, prompt.show) {
+            (Some(button), Show::List) => self.fixed("prompt.list_button", button, LIST_BUTTON),
+            (None, Show::List) => {
+                let message = "the list has no button that opens it";
+                self.error("prompt.list_button", message, "add a text such as `Choose`");
+            }
+            (Some(_), Show::Text | Show::Buttons) => {
+                let message = "only a list has this button";
+                self.error("prompt.list_button", message, "remove it or show a list");
+            }
+            (None, Show::Text | Show::Buttons) => {}
+        }
+        let (most, title, id) = match prompt.show {
+            Show::Text => (usize::MAX, usize::MAX, BUTTON_ID),
+            Show::Buttons => (BUTTONS, BUTTON_TITLE, BUTTON_ID),
+            Show::List => (LIST_ROWS, ROW_TITLE, ROW_ID),
+        };
+        let shown = prompt.show != Show::Text;
+        if shown && !(1..=most).contains(&choices.len()) {
+            let message = format!("there are {} choices to show", choices.len());
+            self.error("choices", message, format!("WhatsApp shows 1 to {most}"));
+        }
+        let mut titles = BTreeSet::new();
+        for (index, choice) in choices.iter().enumerate().take(MAX_CHOICES) {
+            let place = format!("choices[{index}]");
+            self.fixed(&format!("{place}.value"), &choice.value, id);
+            if let Some(text) = &choice.title {
+                self.fixed(&format!("{place}.title"), text, title);
+            } else if shown {
+                let field = format!("{place}.title");
+                self.error(&field, "a choice that is shown needs a title", "add one");
+            }
+            if shown && !titles.insert(&choice.title) && choice.title.is_some() {
+                let field = format!("{place}.title");
+                self.error(
+                    &field,
+                    "another choice has this title",
+                    "make titles different",
+                );
+            }
+            match (&choice.description, prompt.show) {
+                (None, _) => {}
+                (Some(text), Show::List) => {
+                    self.fixed(&format!("{place}.description"), text, ROW_DESCRIPTION);
+                }
+                (Some(_), Show::Text | Show::Buttons) => {
+                    let field = format!("{place}.description");
+                    self.error(&field, "only list rows have a description", "remove it");
+                }
+            }
+        }
+    }
+
+    /// One text that would mean two choices.
+    fn ambiguous(&mut self, choices: &[Choice]) {
+        let mut owners: BTreeMap<String, usize> = BTreeMap::new();
+        for (index, choice) in choices.iter().enumerate() {
+            let texts = [("value", &choice.value)]
+                .into_iter()
+                .chain(choice.title.iter().map(|title| ("title", title)))
+                .chain(choice.synonyms.iter().map(|text| ("synonyms", text)));
+            for (part, text) in texts {
+                let field = format!("choices[{index}].{part}");
+                let key = normalise(text);
+                if key.is_empty() {
+                    if part == "synonyms" {
+                        self.error(&field, "a synonym is empty", "remove it");
+                    }
+                    continue;
+                }
+                let owner = *owners.entry(key.clone()).or_insert(index);
+                if owner != index {
+                    self.error(
+                        &field,
+                        format!("`{}` also means choices[{owner}]", quote(&key)),
+                        "make the answers different; case, spaces and punctuation do not count",
+                    );
+                }
+            }
+        }
+    }
+
+    fn condition(&mut self, settings: &Condition) {
+        let branches = &settings.branches;
+        if !(1..=MAX_BRANCHES).contains(&branches.len()) {
+            let message = format!("there are {} branches", branches.len());
+            self.error("branches", message, format!("give 1 to {MAX_BRANCHES}"));
+        }
+        let variable = match single(&settings.variable) {
+            Ok(place) => self.scope.variable(place),
+            Err(message) => {
+                let message = format!("the variable {message}");
+                return self.error("variable", message, "write one, such as {{Menu.value}}");
+            }
+        };
+        let possible = match variable {
+            Ok(variable) => self.possible_values(&variable),
+            Err(unresolved) => {
+                return self.error("variable", unresolved.message, unresolved.remedy);
+            }
+        };
+        let mut seen = BTreeSet::new();
+        for (index, branch) in branches.iter().enumerate().take(MAX_BRANCHES) {
+            let place = format!("branches[{index}]");
+            if !is_name(&branch.exit) || branch.exit == "no_match" {
+                let field = format!("{place}.exit");
+                let message = format!("`{}` cannot name a branch's exit", quote(&branch.exit));
+                self.error(
+                    &field,
+                    message,
+                    "use letters, digits and _, and not no_match",
+                );
+            }
+            let value = branch.value.as_deref();
+            self.operand(&format!("{place}.value"), branch.operator, value);
+            let plain = value.map(normalise);
+            if let (Some(possible), Operator::Equals, Some(plain)) =
+                (&possible, branch.operator, &plain)
+                && !possible.contains(plain)
+            {
+                let message = "the question has no choice with this value: it never holds";
+                self.warning(&place, message, "compare with the value of a choice");
+            }
+            if !seen.insert((branch.operator, plain)) {
+                let message = "an earlier branch makes the same comparison";
+                self.error(&place, message, "remove one of the two");
+            }
+        }
+    }
+
+    fn operand(&mut self, field: &str, operator: Operator, value: Option<&str>) {
+        match value {
+            None if operator.takes_value() => {
+                self.error(field, "there is nothing to compare with", "add a value");
+            }
+            Some(_) if !operator.takes_value() => {
+                self.error(field, "this operator takes no value", "remove it");
+            }
+            Some(value) if operator.is_numeric() && number(value).is_none() => {
+                let message = format!("`{}` is not a number", quote(value));
+                self.error(field, message, "give a decimal number such as 18 or 2.5");
+            }
+            Some(value) if !operator.is_numeric() && normalise(value).is_empty() => {
+                let message = "there is nothing to compare with";
+                self.error(
+                    field,
+                    message,
+                    "use is_empty to ask whether nothing is there",
+                );
+            }
+            Some(value) if value.contains("{{") => {
+                let message = "variables are not filled in here";
+                self.warning(field, message, "compare with a fixed text");
+            }
+            _ => {}
+        }
+    }
+
+    /// The normalised values a variable can have, where a question with choices sets it.
+    fn possible_values(&self, variable: &Variable) -> Option<BTreeSet<String>> {
+        let Variable::Answer(AnswerKey {
+            field: AnswerField::Value,
+            ..
+        }) = variable
+        else {
+            return None;
+        };
+        let Settings::Condition(condition) = &self.widget.settings else {
+            return None;
+        };
+        let place = single(&condition.variable).ok()?;
+        match self.scope.settings(place.scope)? {
+            Settings::CollectInput(question) if !question.choices.is_empty() => Some(
+                question
+                    .choices
+                    .iter()
+                    .map(|choice| normalise(&choice.value))
+                    .collect(),
+            ),
+            _ => None,
+        }
+    }
+
+    fn route_to(&mut self, settings: &RouteTo) {
+        if let Err(error) = QueueId::new(&settings.queue) {
+            self.error(
+                "queue",
+                error.to_string(),
+                "use the id of a queue, such as `sales`",
+            );
+        }
+        if !(-MAX_PRIORITY..=MAX_PRIORITY).contains(&settings.priority) {
+            let message = format!("{} is not a priority", settings.priority);
+            let remedy = format!("use -{MAX_PRIORITY} to {MAX_PRIORITY}; 0 is normal");
+            self.error("priority", message, remedy);
+        }
+    }
+}
