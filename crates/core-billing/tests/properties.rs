@@ -55,7 +55,7 @@ fn message() -> impl Strategy<Value = Vec<Event>> {
             let (kind, category) = FACTS[(facts + id as usize) % FACTS.len()];
             let phone = PHONES[phone];
             let id = format!("{id}-{phone}-{category}-{sent}");
-            let pricing = priced(kind, category);
+            let pricing = Some(priced(kind, category));
             let time = |more| Timestamp::from_seconds(sent + more).unwrap();
             let first = status(&id, Sent, phone, time(0), pricing.clone());
             let delivered = |facts| status(&id, Delivered, phone, time(later), facts);
@@ -188,7 +188,13 @@ fn month_of_service(ledger: &mut Ledger, month: &str, count: u32) -> (i64, Vec<S
         };
         let when = at(&format!("{month}-15T12:00:00Z"));
         let id = format!("{month}.{n}");
-        let event = status(&id, Delivered, "16505551234", when, priced(kind, "service"));
+        let event = status(
+            &id,
+            Delivered,
+            "16505551234",
+            when,
+            Some(priced(kind, "service")),
+        );
         match ledger.decide(&event, &account, &book) {
             Decision::Rated(usage, journal) => {
                 let free = usage.rating.pricing_type == PricingType::FreeCustomerService;
@@ -233,7 +239,13 @@ fn a_tier_that_does_not_fit_our_count_is_named() {
     let mut ledger = Ledger::default();
     let mut explain = |id: &str, kind: &str| {
         let when = at("2026-11-03T12:00:00Z");
-        let event = status(id, Delivered, "16505551234", when, priced(kind, "service"));
+        let event = status(
+            id,
+            Delivered,
+            "16505551234",
+            when,
+            Some(priced(kind, "service")),
+        );
         match ledger.decide(&event, &account, &book) {
             Decision::Rated(usage, _) => usage.rating.explanation,
             other => panic!("{other:?}"),

@@ -31,7 +31,7 @@ fn usd(category: &str, phone: &str, when: &str) -> Result<i64, String> {
         Delivered,
         phone,
         at(when),
-        priced("regular", category),
+        Some(priced("regular", category)),
     );
     rated(&event, "USD", "UTC").map(|rating| rating.amount.micros)
 }
@@ -50,7 +50,7 @@ fn only_delivered_or_read_is_charged() {
             fate,
             "4915112345678",
             at("2026-11-03T12:00:00Z"),
-            priced("regular", "marketing"),
+            Some(priced("regular", "marketing")),
         );
         assert_eq!(rated(&event, "USD", "UTC").is_ok(), charged, "{fate:?}");
     }
@@ -125,7 +125,7 @@ fn markets_and_rates_change_by_date() {
             Delivered,
             "263771234567",
             at(when),
-            priced("regular", "marketing"),
+            Some(priced("regular", "marketing")),
         );
         rated(&event, "USD", "UTC").unwrap().market
     };
@@ -172,7 +172,7 @@ fn a_missing_price_is_unrated_and_says_so() {
         Delivered,
         "4915112345678",
         at("2026-11-03T12:00:00Z"),
-        priced("regular", "utility"),
+        Some(priced("regular", "utility")),
     );
     assert!(
         rated(&event, "BRL", "UTC")
@@ -184,7 +184,13 @@ fn a_missing_price_is_unrated_and_says_so() {
 #[test]
 fn euro_rows_are_carried_on_only_where_nothing_changed() {
     let eur = |category: &str, phone: &str, when: &str| {
-        let event = status("m", Delivered, phone, at(when), priced("regular", category));
+        let event = status(
+            "m",
+            Delivered,
+            phone,
+            at(when),
+            Some(priced("regular", category)),
+        );
         rated(&event, "EUR", "Europe/Berlin")
     };
     let before = eur("utility", "4915112345678", "2026-08-01T12:00:00Z").unwrap();
@@ -220,7 +226,7 @@ fn free_is_what_meta_says_and_the_rules_allow() {
             Delivered,
             "4915112345678",
             at(when),
-            priced(kind, category),
+            Some(priced(kind, category)),
         );
         rated(&event, "USD", "UTC").map(|rating| (rating.amount.micros, rating.pricing_type))
     };
@@ -294,7 +300,7 @@ fn eras_begin_at_midnight_of_the_account() {
                 Delivered,
                 "4915112345678",
                 at(when),
-                priced("free_customer_service", "service"),
+                Some(priced("free_customer_service", "service")),
             );
             let rating = rated(&event, "USD", zone).unwrap();
             (rating.explanation, rating.month.to_string())
@@ -354,7 +360,7 @@ fn a_conversation_is_charged_once_in_its_era() {
     let mut ledger = Ledger::default();
     let (account, book) = (account("USD", "UTC"), book());
     let mut send = |id: &str, when: &str, category: &str, conversation: Option<&str>| {
-        let mut pricing = priced("", category).unwrap();
+        let mut pricing = priced("", category);
         (pricing.model, pricing.kind) = (Some(PricingModel::PerConversation), None);
         let mut event = status(id, Delivered, "5511912345678", at(when), Some(pricing));
         event.update.billing_conversation = conversation.map(str::to_owned);
@@ -400,7 +406,7 @@ fn a_conversation_needs_an_id_and_a_known_price() {
         Delivered,
         "201012345678",
         at("2025-03-01T10:00:00Z"),
-        priced("", "authentication"),
+        Some(priced("", "authentication")),
     );
     event.update.pricing.as_mut().unwrap().model = Some(PricingModel::PerConversation);
     assert!(
@@ -428,7 +434,7 @@ fn without_a_phone_the_user_id_tells_the_country_and_without_both_nothing() {
         Read,
         "",
         at("2026-11-03T12:00:00Z"),
-        priced("regular", "utility"),
+        Some(priced("regular", "utility")),
     );
     assert!(
         rated(&event, "USD", "UTC")

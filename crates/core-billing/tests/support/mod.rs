@@ -24,13 +24,13 @@ pub(crate) fn at(text: &str) -> Timestamp {
 }
 
 /// Meta's per-message price facts.
-pub(crate) fn priced(kind: &str, category: &str) -> Option<PricingFact> {
-    Some(PricingFact {
+pub(crate) fn priced(kind: &str, category: &str) -> PricingFact {
+    PricingFact {
         model: Some(PricingModel::PerMessage),
         kind: Some(kind.to_owned()),
         category: Some(category.to_owned()),
         billable: None,
-    })
+    }
 }
 
 /// A status of message `id` to `phone`.

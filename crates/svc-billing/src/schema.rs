@@ -1,0 +1,99 @@
+//! The tables of the billing service. Ledger tables only grow: triggers refuse every change, and a
+//! journal is checked again when its last leg is written, whatever program writes it.
+
+use lib_storage::Migration;
+
+/// Every step of the schema.
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "ledger",
+    sql: "
+CREATE TABLE follow (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    cursor TEXT NOT NULL
+);
+INSERT INTO follow (id, cursor) VALUES (1, '');
+
+CREATE TABLE usage_record (
+    seq BIGINT PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    waba_id TEXT NOT NULL,
+    number_id TEXT NOT NULL,
+    wamid TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    occurred_at BIGINT NOT NULL,
+    recorded_at BIGINT NOT NULL,
+    month TEXT NOT NULL,
+    country TEXT NOT NULL,
+    market TEXT NOT NULL,
+    category TEXT NOT NULL,
+    pricing_type TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    rate_micros BIGINT NOT NULL CHECK (rate_micros >= 0),
+    amount_micros BIGINT NOT NULL CHECK (amount_micros >= 0),
+    counts BIGINT NOT NULL,
+    opens_conversation TEXT,
+    explanation TEXT NOT NULL,
+    UNIQUE (number_id, wamid),
+    UNIQUE (number_id, opens_conversation)
+);
+CREATE INDEX usage_by_month ON usage_record (tenant_id, month);
+CREATE INDEX usage_by_message ON usage_record (message_id);
+CREATE INDEX usage_counted ON usage_record (number_id, month) WHERE counts = 1;
+CREATE INDEX usage_counted_waba ON usage_record (waba_id, month) WHERE counts = 1;
+
+CREATE TABLE journal (
+    seq BIGINT PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    usage_seq BIGINT NOT NULL REFERENCES usage_record (seq),
+    tenant_id TEXT NOT NULL,
+    legs BIGINT NOT NULL CHECK (legs >= 2),
+    posted_at BIGINT NOT NULL,
+    reverses TEXT UNIQUE REFERENCES journal (id)
+);
+CREATE INDEX journal_by_tenant ON journal (tenant_id, seq);
+
+CREATE TABLE posting (
+    journal_seq BIGINT NOT NULL REFERENCES journal (seq),
+    leg BIGINT NOT NULL CHECK (leg >= 1),
+    account TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    amount_micros BIGINT NOT NULL CHECK (amount_micros <> 0),
+    PRIMARY KEY (journal_seq, leg)
+);
+
+CREATE TABLE unrated (
+    number_id TEXT NOT NULL,
+    wamid TEXT NOT NULL,
+    tenant_id TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    month TEXT NOT NULL,
+    occurred_at BIGINT NOT NULL,
+    awaits_price BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (number_id, wamid)
+);
+CREATE INDEX unrated_by_month ON unrated (tenant_id, month, occurred_at);
+
+CREATE TRIGGER usage_record_stays BEFORE UPDATE ON usage_record
+BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
+CREATE TRIGGER usage_record_is_kept BEFORE DELETE ON usage_record
+BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
+CREATE TRIGGER journal_stays BEFORE UPDATE ON journal
+BEGIN SELECT RAISE(ABORT, 'journals are reversed, never changed'); END;
+CREATE TRIGGER journal_is_kept BEFORE DELETE ON journal
+BEGIN SELECT RAISE(ABORT, 'journals are reversed, never changed'); END;
+CREATE TRIGGER posting_stays BEFORE UPDATE ON posting
+BEGIN SELECT RAISE(ABORT, 'journals are reversed, never changed'); END;
+CREATE TRIGGER posting_is_kept BEFORE DELETE ON posting
+BEGIN SELECT RAISE(ABORT, 'journals are reversed, never changed'); END;
+CREATE TRIGGER posting_belongs BEFORE INSERT ON posting
+WHEN NEW.leg > (SELECT legs FROM journal WHERE seq = NEW.journal_seq)
+BEGIN SELECT RAISE(ABORT, 'the journal has all its legs'); END;
+CREATE TRIGGER posting_balances AFTER INSERT ON posting
+WHEN NEW.leg = (SELECT legs FROM journal WHERE seq = NEW.journal_seq)
+    AND (SELECT SUM(amount_micros) <> 0 OR COUNT(*) <> NEW.leg OR COUNT(DISTINCT currency) <> 1
+         FROM posting WHERE journal_seq = NEW.journal_seq)
+BEGIN SELECT RAISE(ABORT, 'the journal does not balance'); END;
+",
+}];
