@@ -48,6 +48,27 @@ impl Batch {
     }
 }
 
+/// Ids by number: SQLite searches an index for one number and a list, and scans for pairs.
+fn by_number<'a>(
+    pairs: impl Iterator<Item = (&'a str, &'a str)>,
+) -> BTreeMap<&'a str, Vec<&'a str>> {
+    let mut grouped: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (number, id) in pairs {
+        grouped.entry(number).or_default().push(id);
+    }
+    grouped
+}
+
+/// Adds ` AND column IN (…)`.
+fn push_list(query: &mut QueryBuilder<Sqlite>, column: &str, ids: &[&str]) {
+    query.push(format!(" AND {column} IN ("));
+    let mut list = query.separated(", ");
+    for id in ids {
+        list.push_bind((*id).to_owned());
+    }
+    query.push(")");
+}
+
 /// The order of `core_billing::Suspense::outranks`; the SQL below has it too.
 fn rank(row: &UnratedRow) -> (bool, Timestamp, &str) {
     (row.awaits_price, row.occurred_at, &row.reason)
@@ -118,18 +139,17 @@ impl Writing {
         column: &str,
         pairs: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<Vec<(String, String)>, StorageError> {
-        let pairs: Vec<_> = pairs.collect();
         let mut found = Vec::new();
-        for chunk in pairs.chunks(CHUNK) {
-            let mut query = QueryBuilder::<Sqlite>::new(format!(
-                "SELECT number_id, {column} FROM usage_record WHERE (number_id, {column}) IN ("
-            ));
-            query.push_values(chunk, |mut row, (number, id)| {
-                row.push_bind(*number).push_bind(*id);
-            });
-            query.push(")");
-            let rows = query.build_query_as().persistent(false);
-            found.extend(rows.fetch_all(&mut *self.0).await?);
+        for (number, ids) in by_number(pairs) {
+            for chunk in ids.chunks(CHUNK) {
+                let mut query = QueryBuilder::<Sqlite>::new(format!(
+                    "SELECT number_id, {column} FROM usage_record WHERE number_id = "
+                ));
+                query.push_bind(number.to_owned());
+                push_list(&mut query, column, chunk);
+                let rows = query.build_query_as().persistent(false);
+                found.extend(rows.fetch_all(&mut *self.0).await?);
+            }
         }
         Ok(found)
     }
@@ -285,18 +305,17 @@ impl Writing {
         &mut self,
         rated: &[(Usage, Option<Journal>)],
     ) -> Result<(), StorageError> {
-        let mut delete =
-            QueryBuilder::<Sqlite>::new("DELETE FROM unrated WHERE (number_id, wamid) IN (");
-        delete.push_values(rated, |mut row, (usage, _)| {
-            row.push_bind(usage.number.as_str())
-                .push_bind(usage.whatsapp_message_id.as_str());
+        let pairs = rated.iter().map(|(usage, _)| {
+            let id = usage.whatsapp_message_id.as_str();
+            (usage.number.as_str(), id)
         });
-        delete.push(")");
-        delete
-            .build()
-            .persistent(false)
-            .execute(&mut *self.0)
-            .await?;
+        for (number, ids) in by_number(pairs) {
+            let mut delete = QueryBuilder::<Sqlite>::new("DELETE FROM unrated WHERE number_id = ");
+            delete.push_bind(number.to_owned());
+            push_list(&mut delete, "wamid", &ids);
+            let delete = delete.build().persistent(false);
+            delete.execute(&mut *self.0).await?;
+        }
         Ok(())
     }
 
