@@ -250,6 +250,16 @@ impl Routing {
         for engagement in lost {
             self.take_back(&engagement, "the agent's desk was closed", effects);
         }
+        // The log has said nothing of these: they get another chance.
+        let held: Vec<Engagement> = self
+            .engagements()
+            .filter(|engagement| matches!(engagement.phase, Phase::Held { .. }))
+            .cloned()
+            .collect();
+        for mut engagement in held {
+            engagement.phase = Phase::Waiting;
+            self.put(engagement);
+        }
         Answer::Done
     }
 }

@@ -11,9 +11,6 @@ use crate::input::{Answer, Effect, LogFact, QueuedFact};
 use crate::model::{Engagement, Offer, Outcome, Phase, offer_number};
 use crate::state::Routing;
 
-/// Reasons of the log after which it has more to tell us; until then nothing is offered.
-const LOG_KNOWS_MORE: [&str; 4] = ["STALE_EPOCH", "ALREADY_ASSIGNED", "CLOSED", "NOT_FOUND"];
-
 impl Routing {
     pub(crate) fn log_fact(
         &mut self,
@@ -78,7 +75,7 @@ impl Routing {
 
     /// An offer we made ourselves is known. Only when the state is rebuilt from the log it is not:
     /// then it is taken on, so that its number is never used twice.
-    fn offered_by_log(&mut self, offer: Offer, now: Timestamp) {
+    fn offered_by_log(&mut self, mut offer: Offer, now: Timestamp) {
         let Some(mut engagement) = self.engagement(&offer.engagement).cloned() else {
             return;
         };
@@ -89,6 +86,7 @@ impl Routing {
         engagement.offers = number;
         if engagement.phase == Phase::Waiting {
             self.change_agent(&offer.agent, now, |_| {});
+            offer.queue = engagement.queue.clone();
             engagement.phase = Phase::Offered { offer };
         }
         self.put(engagement);
@@ -176,6 +174,8 @@ impl Routing {
         Answer::Done
     }
 
+    /// Whatever the reason, the log knows something we do not; offering again at once would only
+    /// be refused again.
     pub(crate) fn log_refused(
         &mut self,
         id: &EngagementId,
@@ -194,14 +194,9 @@ impl Routing {
             because: format!("the conversation log refused it ({reason})"),
             outcome: Outcome::Withdrawn,
             tell_log: false,
-            offer: offer.clone(),
+            offer,
         });
-        engagement.phase = if LOG_KNOWS_MORE.contains(&reason.as_str()) {
-            Phase::Held { reason }
-        } else {
-            engagement.passed_by.insert(offer.agent);
-            Phase::Waiting
-        };
+        engagement.phase = Phase::Held { reason };
         self.put(engagement);
         Answer::Done
     }

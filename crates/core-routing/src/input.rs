@@ -72,7 +72,7 @@ pub enum Input {
     /// The program started anew on stored state: no desk is open any more.
     Restarted,
     /// The log has been read up to its end after a start: offers to agents who did not come back
-    /// are taken back.
+    /// are taken back, and what the log refused is offered again.
     CaughtUp,
 }
 
@@ -81,7 +81,8 @@ pub enum Input {
 pub enum LogFact {
     /// It entered a queue; again, with a higher epoch, when it was transferred.
     Queued(QueuedFact),
-    /// It was offered: our own report, which matters only when the state is rebuilt.
+    /// It was offered: our own report, which matters only when the state is rebuilt. The offer's
+    /// queue is not read; the engagement knows it.
     Offered(Offer),
     /// An offer ended: our own report, which matters only when the state is rebuilt.
     OfferEnded {

@@ -142,7 +142,7 @@ pub enum Phase {
         offer: Offer,
     },
     /// The log refused what we did with it, so it knows something we do not. Not offered until the
-    /// log says what.
+    /// log says what, or the log is read to its end after the next start.
     Held {
         /// The log's reason, such as `STALE_EPOCH`.
         reason: String,

@@ -1,0 +1,128 @@
+//! Follows the conversation log over all tenants and hands what concerns routing to the hub, with
+//! the place up to which it has read. The hub stores that place together with what followed.
+
+use std::time::Duration;
+
+use lib_platform::server::MAX_MESSAGE_BYTES;
+use lib_platform::{AuthorizedChannel, Lifecycle};
+use lib_proto::conversations::WatchRequest;
+use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
+use lib_proto::conversations::{LogEntry, WatchResponse};
+use tonic::{Status, Streaming};
+
+use crate::backoff::Backoff;
+use crate::facts::fact_of;
+use crate::order::{Order, Orders};
+
+/// A stream that stays silent for this long has told all it has. Only used until the end of the
+/// log is reached for the first time, in case the log does not say where its end is.
+const SILENCE: Duration = Duration::from_secs(2);
+
+struct Follower {
+    orders: Orders,
+    cursor: String,
+    /// Where the log ended when we started; the end is reached when this entry has been read.
+    first_head: Option<String>,
+    caught_up: bool,
+}
+
+/// Follows the log from `cursor` until everything stops.
+pub(crate) async fn run(
+    life: Lifecycle,
+    channel: AuthorizedChannel,
+    orders: Orders,
+    cursor: String,
+) -> anyhow::Result<()> {
+    let mut client =
+        ConversationServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let mut follower = Follower {
+        orders,
+        cursor,
+        first_head: None,
+        caught_up: false,
+    };
+    let mut backoff = Backoff::new();
+    let stopped = life.stopped();
+    tokio::pin!(stopped);
+    loop {
+        let request = WatchRequest {
+            cursor: follower.cursor.clone(),
+            ..WatchRequest::default()
+        };
+        let follow = async {
+            let stream = client.watch(request).await?.into_inner();
+            backoff.reset();
+            follower.follow(stream).await
+        };
+        let outcome = tokio::select! {
+            outcome = follow => outcome,
+            () = &mut stopped => return Ok(()),
+        };
+        let cause = match outcome {
+            Ok(()) => "the stream ended".to_owned(),
+            Err(status) => status.to_string(),
+        };
+        backoff
+            .wait(&life, "following the conversation log", &cause)
+            .await;
+    }
+}
+
+impl Follower {
+    async fn follow(&mut self, mut stream: Streaming<WatchResponse>) -> Result<(), Status> {
+        loop {
+            let answer = if self.caught_up {
+                stream.message().await?
+            } else {
+                match tokio::time::timeout(SILENCE, stream.message()).await {
+                    Ok(answer) => answer?,
+                    Err(_silent) => {
+                        self.reached_end().await?;
+                        continue;
+                    }
+                }
+            };
+            let Some(WatchResponse { entries, head }) = answer else {
+                return Ok(());
+            };
+            let first_head = self.first_head.get_or_insert_with(|| head.clone()).clone();
+            let mut at_end = self.cursor == head || first_head.is_empty();
+            if let Some(last) = entries.last() {
+                at_end = last.cursor == head || entries.iter().any(|e| e.cursor == first_head);
+                self.take(entries).await?;
+            }
+            if at_end && !self.caught_up {
+                self.reached_end().await?;
+            }
+        }
+    }
+
+    async fn reached_end(&mut self) -> Result<(), Status> {
+        self.caught_up = true;
+        Ok(self.orders.send(Order::CaughtUp).await?)
+    }
+
+    async fn take(&mut self, entries: Vec<LogEntry>) -> Result<(), Status> {
+        let count = entries.len();
+        let mut cursor = self.cursor.clone();
+        let mut facts = Vec::new();
+        for mut entry in entries {
+            cursor = std::mem::take(&mut entry.cursor);
+            let engagement = entry.engagement_id.clone();
+            match fact_of(entry) {
+                Ok(fact) => facts.extend(fact),
+                // The log checks what it stores, so this is a fault of a program, not of a person.
+                Err(error) => {
+                    tracing::error!(%error, %cursor, %engagement, "a log entry cannot be read");
+                }
+            }
+        }
+        self.cursor.clone_from(&cursor);
+        let order = Order::Log {
+            facts,
+            cursor,
+            entries: count,
+        };
+        Ok(self.orders.send(order).await?)
+    }
+}
