@@ -2,10 +2,10 @@
 //!
 //! Everything Meta-shaped in Frontdesk is here: what a webhook body holds ([`webhook`]), whether it
 //! is Meta's ([`signature`]), how a message is put into a request and what the answer means
-//! ([`send`]), what an error code means ([`errors`]), what a template wants filled in
-//! ([`template`]), and all of that for people who debug ([`describe`]).
+//! ([`send`]), and what an error code means ([`errors`]).
 
 pub mod errors;
 pub mod send;
 pub mod signature;
 mod text;
+pub mod webhook;
