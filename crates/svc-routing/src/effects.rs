@@ -10,8 +10,9 @@ use prost::Message as _;
 
 use crate::convert::{desk_engagement, offer_to_proto, presence_to_proto, record};
 use crate::seat::Done;
-use crate::store::{OfferRow, Write};
+use crate::store::OfferRow;
 use crate::tenant::{Batch, Tenant};
+use crate::write::Write;
 
 impl Tenant {
     fn report(&self, report: log::RoutingRecord, batch: &mut Batch) {

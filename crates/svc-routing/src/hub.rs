@@ -12,8 +12,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::Config;
 use crate::order::{Change, Look, Order, Orders};
-use crate::store::{Store, Stored, StoredTenant, Write};
+use crate::store::{Store, Stored, StoredTenant};
 use crate::tenant::{Batch, DeskPost, Tenant};
+use crate::write::Write;
 
 /// Most orders taken together.
 const TOGETHER: usize = 256;

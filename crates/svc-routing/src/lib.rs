@@ -20,6 +20,7 @@ mod routing_service;
 mod seat;
 mod store;
 mod tenant;
+mod write;
 
 use std::time::Duration;
 

@@ -11,7 +11,8 @@ use tonic::Status;
 
 use crate::convert::{presence_from_proto, snapshot};
 use crate::seat::{DeskItem, Done, Line, Memory, Seat};
-use crate::store::{StoredTenant, Table, Write};
+use crate::store::StoredTenant;
+use crate::write::{Table, Write};
 
 /// Longest command id, in bytes.
 const COMMAND_ID: usize = 100;

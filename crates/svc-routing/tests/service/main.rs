@@ -1,0 +1,8 @@
+//! The service over real gRPC on a port of its own, with a small conversation log as its peer.
+#![expect(clippy::unwrap_used, reason = "a test whose set-up fails must fail")]
+
+mod desks;
+mod peer;
+mod queues;
+mod recovery;
+mod world;
