@@ -1,0 +1,323 @@
+//! A batch in the making: conversations with what has happened to them so far, and what will be
+//! committed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use core_conversation::{Conversation, Decision, Engagement, Event, Input, Message, SendOutcome};
+use core_types::{
+    ConversationId, EngagementId, MessageId, StatusUpdate, TenantId, Timestamp, WhatsAppMessageId,
+};
+use lib_storage::StorageError;
+
+use super::unit::Answer;
+use crate::store::load::StoredMessage;
+use crate::store::write::{Commit, LogEvent, MessageRow, NewEntry, NewOrphan};
+
+/// A number and Meta's id of a message.
+pub(super) type WamidKey = (String, WhatsAppMessageId);
+
+/// One input for one conversation.
+pub(super) struct Task {
+    /// The unit to answer.
+    pub(super) unit: usize,
+    /// What happened.
+    pub(super) input: Input,
+    /// The message it is about.
+    pub(super) target: Target,
+    /// The trace it came with.
+    pub(super) traceparent: String,
+    /// The key under which it is remembered.
+    pub(super) dedupe: Option<String>,
+    /// Tenant and key of a request that must not be repeated.
+    pub(super) idempotency: Option<(TenantId, String)>,
+    /// Starts the conversation if it is not there yet.
+    pub(super) birth: Option<Event>,
+    /// Whose the conversation must be; absent for services.
+    pub(super) tenant: Option<TenantId>,
+    /// The number the conversation must be of, for statuses.
+    pub(super) number: Option<String>,
+    /// How it is answered.
+    pub(super) reply: ReplyWith,
+}
+
+/// How a task is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReplyWith {
+    /// It is done.
+    Done,
+    /// Whether an attempt began.
+    Granted,
+    /// The message queued.
+    Message,
+    /// The engagement.
+    Engagement,
+}
+
+/// Which message a task is about.
+#[derive(Clone)]
+pub(super) enum Target {
+    /// None.
+    None,
+    /// By our id.
+    Id(MessageId),
+    /// By Meta's.
+    Wamid(WamidKey),
+}
+
+/// A status whose message is not known (yet).
+pub(super) struct Loose {
+    /// The unit to answer.
+    pub(super) unit: usize,
+    /// The number.
+    pub(super) number_id: String,
+    /// Its dedupe key.
+    pub(super) key: String,
+    /// The trace it came with.
+    pub(super) traceparent: String,
+    /// What it says.
+    pub(super) status: StatusUpdate,
+}
+
+/// A conversation being worked on.
+#[derive(Default)]
+pub(super) struct Work {
+    /// Its state; absent until it is started.
+    pub(super) state: Option<Conversation>,
+    /// What waits for it, in order.
+    pub(super) queue: VecDeque<Task>,
+    /// Its messages, as far as loaded or new.
+    pub(super) messages: BTreeMap<MessageId, StoredMessage>,
+    /// Whether a webhook item could not be taken in, so that later ones must wait too.
+    pub(super) blocked: bool,
+    changed: BTreeSet<MessageId>,
+    indexed: BTreeSet<MessageId>,
+    engagements: BTreeMap<EngagementId, Engagement>,
+    entries: Vec<NewEntry>,
+}
+
+/// A batch in the making.
+pub(super) struct Batch {
+    /// The batch's time.
+    pub(super) now: Timestamp,
+    /// Answers so far.
+    pub(super) answers: Vec<Option<Answer>>,
+    /// Items that repeat another item of this batch: unit, original.
+    pub(super) repeats: Vec<(usize, usize)>,
+    /// Conversations.
+    pub(super) works: BTreeMap<ConversationId, Work>,
+    /// Statuses without a message.
+    pub(super) loose: Vec<Loose>,
+    /// Messages by Meta's id, loaded or new.
+    pub(super) wamids: HashMap<WamidKey, (ConversationId, MessageId)>,
+    /// Ids that became known in this batch.
+    pub(super) learned: Vec<WamidKey>,
+    /// Messages made under a key in this batch.
+    pub(super) keyed: HashMap<(String, String), (ConversationId, MessageId)>,
+    /// What will be written besides the conversations.
+    pub(super) commit: Commit,
+}
+
+impl Batch {
+    pub(super) fn new(units: usize, now: Timestamp) -> Self {
+        Self {
+            now,
+            answers: std::iter::repeat_with(|| None).take(units).collect(),
+            repeats: Vec::new(),
+            works: BTreeMap::new(),
+            loose: Vec::new(),
+            wamids: HashMap::new(),
+            learned: Vec::new(),
+            keyed: HashMap::new(),
+            commit: Commit::default(),
+        }
+    }
+
+    pub(super) fn answer(&mut self, unit: usize, answer: Answer) {
+        if let Some(place) = self.answers.get_mut(unit) {
+            *place = Some(answer);
+        }
+    }
+
+    /// A message of `conversation` that a task is about, as it is now.
+    pub(super) fn target(&self, id: &ConversationId, target: &Target) -> Option<&Message> {
+        let message = match target {
+            Target::None => return None,
+            Target::Id(message) => message,
+            Target::Wamid(key) => match self.wamids.get(key) {
+                Some((owner, message)) if owner == id => message,
+                _ => return None,
+            },
+        };
+        let stored = self.works.get(id)?.messages.get(message)?;
+        Some(&stored.message)
+    }
+
+    /// Takes a decision over: its events become entries, its messages and state the current ones.
+    pub(super) fn take(
+        &mut self,
+        id: &ConversationId,
+        decision: Decision,
+        traceparent: &str,
+    ) -> Result<(), StorageError> {
+        let now = self.now;
+        let Decision {
+            events,
+            conversation,
+            ..
+        } = decision;
+        let work = self.works.entry(id.clone()).or_default();
+        let mut sequence = conversation.sequence - events.len() as u64;
+        let before = work
+            .state
+            .as_ref()
+            .and_then(|state| state.engagement.as_ref());
+        let mut current = before.map(|it| it.id.to_string()).unwrap_or_default();
+        for event in events {
+            sequence += 1;
+            work.on_messages(id, &event, traceparent)?;
+            if let Event::EngagementOpened { engagement, .. } = &event {
+                current = engagement.to_string();
+            }
+            if let Some((key, message)) = learned(&event, &conversation) {
+                self.wamids.insert(key.clone(), (id.clone(), message));
+                self.learned.push(key);
+            }
+            if let Event::ContactChanged { dropped, .. } = &event {
+                let keys = dropped.iter().map(|key| {
+                    let (tenant, number) = (&conversation.tenant, &conversation.number_id);
+                    (tenant.to_string(), number.to_string(), key.to_text())
+                });
+                self.commit.dropped_keys.extend(keys);
+            }
+            work.entries.push(NewEntry {
+                tenant: conversation.tenant.to_string(),
+                conversation: id.to_string(),
+                engagement: engagement_of(&event).unwrap_or_else(|| current.clone()),
+                sequence,
+                recorded_at: now,
+                number_id: conversation.number_id.to_string(),
+                waba_id: String::new(),
+                traceparent: traceparent.to_owned(),
+                event: LogEvent::Conversation(event),
+            });
+        }
+        if let Some(engagement) = &conversation.engagement {
+            work.engagements
+                .insert(engagement.id.clone(), engagement.clone());
+        }
+        work.state = Some(conversation);
+        Ok(())
+    }
+
+    /// A status that stays without a message waits for it outside the log.
+    pub(super) fn orphan(&mut self, loose: Loose) {
+        self.commit.dedupe.push(loose.key.clone());
+        self.commit.orphans.push(NewOrphan {
+            number_id: loose.number_id,
+            key: loose.key,
+            traceparent: loose.traceparent,
+            status: loose.status,
+        });
+        self.answer(loose.unit, Answer::Done);
+    }
+
+    /// The answers, what is to be written, and the conversations whose outbox may have changed.
+    pub(super) fn finish(mut self) -> (Vec<Answer>, Commit, Vec<ConversationId>) {
+        let mut commit = std::mem::take(&mut self.commit);
+        let mut changed = Vec::new();
+        for (id, work) in self.works {
+            let Some(state) = work.state.filter(|_| !work.entries.is_empty()) else {
+                continue;
+            };
+            commit.entries.extend(work.entries);
+            let mut messages = work.messages;
+            for message in work.changed {
+                if let Some(stored) = messages.remove(&message) {
+                    commit.messages.push(MessageRow {
+                        conversation: id.clone(),
+                        message: stored.message,
+                        traceparent: stored.traceparent,
+                        index: work.indexed.contains(&message),
+                    });
+                }
+            }
+            let engagements = work.engagements.into_values();
+            commit
+                .engagements
+                .extend(engagements.map(|engagement| (id.clone(), engagement)));
+            commit.conversations.push(state);
+            changed.push(id);
+        }
+        for (unit, original) in self.repeats {
+            self.answers[unit] = Some(match &self.answers[original] {
+                Some(Answer::Retry(cause)) => Answer::Retry(cause.clone()),
+                Some(Answer::Refused(cause)) => Answer::Refused(cause.clone()),
+                _ => Answer::Duplicate,
+            });
+        }
+        let answers = self.answers.into_iter();
+        let nothing = || Answer::Retry("it was not looked at".to_owned());
+        let answers = answers.map(|answer| answer.unwrap_or_else(nothing));
+        (answers.collect(), commit, changed)
+    }
+}
+
+impl Work {
+    fn on_messages(
+        &mut self,
+        id: &ConversationId,
+        event: &Event,
+        traceparent: &str,
+    ) -> Result<(), StorageError> {
+        if let Some(touched) = event.touched() {
+            let stored = self.messages.get_mut(touched).ok_or_else(|| {
+                StorageError::corrupt("message", touched.as_str(), "it is not loaded")
+            })?;
+            let edited = stored.message.edited_text.clone();
+            stored.message.apply(event);
+            if stored.message.edited_text != edited {
+                self.indexed.insert(touched.clone());
+            }
+            self.changed.insert(touched.clone());
+        }
+        if let Some(message) = Message::born_of(event) {
+            self.changed.insert(message.id.clone());
+            self.indexed.insert(message.id.clone());
+            let stored = StoredMessage {
+                conversation: id.clone(),
+                traceparent: traceparent.to_owned(),
+                message,
+            };
+            self.messages.insert(stored.message.id.clone(), stored);
+        }
+        Ok(())
+    }
+}
+
+/// The ids of Meta an event makes known, with our message.
+fn learned(event: &Event, conversation: &Conversation) -> Option<(WamidKey, MessageId)> {
+    let (wamid, message) = match event {
+        Event::MessageReceived { message, .. } => (message.wamid.clone()?, message.id.clone()),
+        Event::AttemptEnded {
+            message_id,
+            outcome: SendOutcome::Accepted { wamid },
+            ..
+        } => (wamid.clone(), message_id.clone()),
+        _ => return None,
+    };
+    Some(((conversation.number_id.to_string(), wamid), message))
+}
+
+/// The engagement an event belongs to when it is not the current one.
+fn engagement_of(event: &Event) -> Option<String> {
+    let engagement = match event {
+        Event::MessageReceived { message, .. } | Event::MessageQueued { message, .. } => {
+            message.engagement.as_ref()
+        }
+        Event::AttemptStarted { engagement, .. }
+        | Event::AttemptEnded { engagement, .. }
+        | Event::StatusChanged { engagement, .. } => engagement.as_ref(),
+        _ => return None,
+    };
+    Some(engagement.map(ToString::to_string).unwrap_or_default())
+}

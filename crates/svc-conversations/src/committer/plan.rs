@@ -1,0 +1,593 @@
+//! From units to tasks: finds the tenants, the conversations and the messages the units of a batch
+//! are about, with one query per kind of thing.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use core_conversation::{Event, Input};
+use core_types::{
+    AccountFact, ContactIdentity, Content, ConversationId, EngagementId, FactBody, MessageId,
+    SystemNotice, TenantId, Timestamp, WhatsAppMessageId,
+};
+use lib_storage::StorageError;
+
+use super::Writer;
+use super::batch::{Batch, Loose, ReplyWith, Target, Task, WamidKey};
+use super::unit::{Answer, Item, Place, SendCommand, Unit, What};
+use crate::directory::Number;
+use crate::store::load::{self, StoredMessage};
+use crate::store::write::{LogEvent, NewEntry};
+
+type ContactKey = (String, String, String);
+
+/// What the units of a batch are about.
+#[derive(Default)]
+struct Known {
+    numbers: HashMap<String, Number>,
+    /// Why numbers could not be looked up.
+    no_directory: Option<String>,
+    taken: HashSet<String>,
+    contacts: HashMap<ContactKey, ConversationId>,
+    by_wamid: HashMap<WamidKey, StoredMessage>,
+    by_id: HashMap<MessageId, StoredMessage>,
+    keyed: HashMap<(String, String), MessageId>,
+    seen: HashMap<String, usize>,
+}
+
+impl Writer {
+    /// Makes tasks of the units. What can be answered already is answered.
+    pub(super) async fn plan(
+        &mut self,
+        units: &[Unit],
+        now: Timestamp,
+    ) -> Result<Batch, StorageError> {
+        let mut batch = Batch::new(units.len(), now);
+        let mut known = self.look_up(units).await?;
+        for (at, unit) in units.iter().enumerate() {
+            self.place(&mut batch, &mut known, at, unit).await;
+        }
+        self.load(&mut batch, known).await?;
+        Ok(batch)
+    }
+
+    async fn look_up(&self, units: &[Unit]) -> Result<Known, StorageError> {
+        let mut known = Known::default();
+        let numbers: BTreeSet<String> = units.iter().filter_map(number_of).collect();
+        let numbers: Vec<String> = numbers.into_iter().collect();
+        if !numbers.is_empty() {
+            match self.directory.numbers(&numbers).await {
+                Ok(found) => known.numbers = found,
+                Err(status) => {
+                    tracing::warn!(code = ?status.code(), "accounts does not answer");
+                    known.no_directory = Some("accounts does not answer".to_owned());
+                }
+            }
+        }
+        let keys: Vec<String> = units.iter().filter_map(dedupe_key).collect();
+        known.taken = load::known_keys(&self.database, &keys).await?;
+        let contacts: Vec<ContactKey> = units
+            .iter()
+            .flat_map(|unit| contact_keys(unit, &known.numbers))
+            .collect();
+        known.contacts = load::by_contact(&self.database, &contacts).await?;
+        let wamids: Vec<WamidKey> = units.iter().flat_map(wamids_of).collect();
+        known.by_wamid = load::messages_by_wamid(&self.database, &wamids).await?;
+        let keyed: Vec<(String, String)> = units.iter().filter_map(idempotency_of).collect();
+        known.keyed = load::idempotent(&self.database, &keyed).await?;
+        let ids: BTreeSet<MessageId> = units
+            .iter()
+            .filter_map(message_id_of)
+            .chain(known.keyed.values().cloned())
+            .collect();
+        let ids: Vec<MessageId> = ids.into_iter().collect();
+        for stored in load::messages(&self.database, &ids).await? {
+            known.by_id.insert(stored.message.id.clone(), stored);
+        }
+        Ok(known)
+    }
+
+    async fn place(&self, batch: &mut Batch, known: &mut Known, at: usize, unit: &Unit) {
+        let task = |input, target, reply| Task {
+            unit: at,
+            input,
+            target,
+            traceparent: unit.traceparent.clone(),
+            dedupe: None,
+            idempotency: None,
+            birth: None,
+            tenant: None,
+            number: None,
+            reply,
+        };
+        match &unit.what {
+            What::Receive(item) => self.place_item(batch, known, at, item, unit).await,
+            What::Send(command) => self.place_send(batch, known, at, command, unit),
+            What::Start(message_id, attempt) => {
+                let input = Input::StartAttempt {
+                    message_id: message_id.clone(),
+                    attempt: *attempt,
+                };
+                let target = Target::Id(message_id.clone());
+                match known.by_id.get(message_id) {
+                    Some(stored) => {
+                        let task = task(input, target, ReplyWith::Granted);
+                        queue(batch, &stored.conversation, task);
+                    }
+                    None => batch.answer(at, Answer::Granted(false)),
+                }
+            }
+            What::Finish(message_id, attempt, outcome) => {
+                let input = Input::FinishAttempt {
+                    message_id: message_id.clone(),
+                    attempt: *attempt,
+                    outcome: outcome.clone(),
+                };
+                let target = Target::Id(message_id.clone());
+                match known.by_id.get(message_id) {
+                    Some(stored) => {
+                        let task = task(input, target, ReplyWith::Done);
+                        queue(batch, &stored.conversation, task);
+                    }
+                    None => batch.answer(at, Answer::NotFound("message", message_id.to_string())),
+                }
+            }
+            What::Routing(engagement, epoch, record) => {
+                let input = Input::Routing {
+                    engagement: engagement.clone(),
+                    epoch: *epoch,
+                    record: record.clone(),
+                };
+                match conversation_of_engagement(engagement) {
+                    Some(id) => queue(batch, &id, task(input, Target::None, ReplyWith::Engagement)),
+                    None => {
+                        batch.answer(at, Answer::NotFound("engagement", engagement.to_string()))
+                    }
+                }
+            }
+            What::Desk(tenant, engagement, input) => match conversation_of_engagement(engagement) {
+                Some(id) => {
+                    let task = Task {
+                        tenant: tenant.clone(),
+                        ..task(input.as_ref().clone(), Target::None, ReplyWith::Engagement)
+                    };
+                    queue(batch, &id, task);
+                }
+                None => batch.answer(at, Answer::NotFound("engagement", engagement.to_string())),
+            },
+            What::Tick(id) => queue(batch, id, task(Input::Tick, Target::None, ReplyWith::Done)),
+        }
+    }
+
+    async fn place_item(
+        &self,
+        batch: &mut Batch,
+        known: &mut Known,
+        at: usize,
+        item: &Item,
+        unit: &Unit,
+    ) {
+        let Some(key) = dedupe_key(unit) else { return };
+        if known.taken.contains(&key) {
+            return batch.answer(at, Answer::Duplicate);
+        }
+        if let Some(original) = known.seen.get(&key) {
+            return batch.repeats.push((at, *original));
+        }
+        known.seen.insert(key.clone(), at);
+        let number = match self.number(known, item).await {
+            Ok(number) => number,
+            Err(answer) => return batch.answer(at, answer),
+        };
+        let number_id = item.fact.number_id.as_ref().map(ToString::to_string);
+        let task = |input, target| Task {
+            unit: at,
+            input,
+            target,
+            traceparent: unit.traceparent.clone(),
+            dedupe: Some(key.clone()),
+            idempotency: None,
+            birth: None,
+            tenant: None,
+            number: number_id.clone(),
+            reply: ReplyWith::Done,
+        };
+        match (&item.fact.body, number_id.clone()) {
+            (FactBody::Account(fact), _) => {
+                let entry = account_entry(item, fact, &number.tenant, &unit.traceparent, batch.now);
+                batch.commit.entries.push(entry);
+                batch.commit.dedupe.push(key.clone());
+                batch.answer(at, Answer::Done);
+            }
+            (_, None) => batch.answer(at, Answer::Refused("the item names no number".to_owned())),
+            (FactBody::Message(message), Some(number_id)) => {
+                if known
+                    .by_wamid
+                    .contains_key(&(number_id.clone(), message.id.clone()))
+                {
+                    return batch.answer(at, Answer::Duplicate);
+                }
+                let input = Input::Message {
+                    message: message.clone(),
+                    admitted_at: item.admitted_at,
+                    flow: number.flow.clone(),
+                };
+                let task = task(input, change_target(&number_id, &message.content));
+                self.place_contact(
+                    batch,
+                    known,
+                    (&number.tenant, &number_id),
+                    message_contacts(message),
+                    task,
+                );
+            }
+            (FactBody::Echo(echo), Some(number_id)) => {
+                if known
+                    .by_wamid
+                    .contains_key(&(number_id.clone(), echo.id.clone()))
+                {
+                    return batch.answer(at, Answer::Duplicate);
+                }
+                let input = Input::Echo {
+                    echo: echo.clone(),
+                    admitted_at: item.admitted_at,
+                };
+                let task = task(input, change_target(&number_id, &echo.content));
+                let contacts = vec![echo.to.clone()];
+                self.place_contact(batch, known, (&number.tenant, &number_id), contacts, task);
+            }
+            (FactBody::Status(status), Some(number_id)) => {
+                match status_owner(known, &number_id, status) {
+                    Some((owner, target)) => {
+                        queue(batch, &owner, task(Input::Status(status.clone()), target));
+                    }
+                    None => batch.loose.push(Loose {
+                        unit: at,
+                        number_id,
+                        key: key.clone(),
+                        traceparent: unit.traceparent.clone(),
+                        status: status.as_ref().clone(),
+                    }),
+                }
+            }
+        }
+    }
+
+    /// Whose an item is.
+    async fn number(&self, known: &Known, item: &Item) -> Result<Number, Answer> {
+        if let Some(id) = &item.fact.number_id {
+            if let Some(number) = known.numbers.get(id.as_str()) {
+                return Ok(number.clone());
+            }
+            if let Some(cause) = &known.no_directory {
+                return Err(Answer::Retry(cause.clone()));
+            }
+            if !matches!(item.fact.body, FactBody::Account(_)) {
+                let cause = format!("number {id} is not connected to any tenant");
+                return Err(Answer::Refused(cause));
+            }
+        }
+        let waba = item.fact.waba_id.as_str();
+        match self.directory.account(waba).await {
+            Ok(Some(tenant)) => Ok(Number { tenant, flow: None }),
+            Ok(None) => Err(Answer::Refused(format!(
+                "account {waba} is not connected to any tenant"
+            ))),
+            Err(_) => Err(Answer::Retry("accounts does not answer".to_owned())),
+        }
+    }
+
+    /// Queues a task for the conversation of a contact, which it starts if there is none.
+    fn place_contact(
+        &self,
+        batch: &mut Batch,
+        known: &mut Known,
+        (tenant, number): (&TenantId, &str),
+        contacts: Vec<ContactIdentity>,
+        mut task: Task,
+    ) {
+        let keys: Vec<ContactKey> = contacts
+            .iter()
+            .flat_map(|contact| contact.keys().unwrap_or_default())
+            .map(|key| (tenant.to_string(), number.to_owned(), key.to_text()))
+            .collect();
+        let found = keys.iter().find_map(|key| known.contacts.get(key)).cloned();
+        let id = match found {
+            Some(id) => id,
+            None => match ConversationId::new(self.ids.next("cnv")) {
+                Ok(id) if !keys.is_empty() => id,
+                _ => {
+                    let cause = "the contact has neither a user id nor a phone number";
+                    return batch.answer(task.unit, Answer::Refused(cause.to_owned()));
+                }
+            },
+        };
+        for key in keys {
+            known.contacts.entry(key).or_insert_with(|| id.clone());
+        }
+        if let (Ok(number_id), Some(contact)) = (
+            core_types::NumberId::new(number),
+            contacts.into_iter().next(),
+        ) {
+            task.birth = Some(Event::Started {
+                id: id.clone(),
+                tenant: tenant.clone(),
+                number_id,
+                contact,
+            });
+        }
+        queue(batch, &id, task);
+    }
+
+    fn place_send(
+        &self,
+        batch: &mut Batch,
+        known: &mut Known,
+        at: usize,
+        command: &SendCommand,
+        unit: &Unit,
+    ) {
+        if let Some(key) = idempotency_of(unit)
+            && let Some(made) = known.keyed.get(&key)
+        {
+            let answer = match known.by_id.get(made) {
+                Some(stored) if stored.message.content == command.content => {
+                    let sent = (stored.message.clone(), stored.conversation.clone());
+                    Answer::Sent(Box::new(sent))
+                }
+                _ => Answer::KeyReused,
+            };
+            return batch.answer(at, answer);
+        }
+        let mut task = Task {
+            unit: at,
+            input: Input::Send {
+                sender: command.sender.clone(),
+                content: command.content.clone(),
+                reply_to: command.reply_to.clone(),
+            },
+            target: Target::None,
+            traceparent: unit.traceparent.clone(),
+            dedupe: None,
+            idempotency: command
+                .tenant
+                .clone()
+                .map(|tenant| (tenant, command.key.clone())),
+            birth: None,
+            tenant: command.tenant.clone(),
+            number: None,
+            reply: ReplyWith::Message,
+        };
+        match &command.place {
+            Place::Conversation(id) => queue(batch, id, task),
+            Place::Contact(number_id, contact) => {
+                let number = known.numbers.get(number_id.as_str()).cloned();
+                let own = number.filter(|number| {
+                    command
+                        .tenant
+                        .as_ref()
+                        .is_none_or(|own| *own == number.tenant)
+                });
+                match (own, &known.no_directory) {
+                    (Some(number), _) => {
+                        task.target = change_target(number_id.as_str(), &command.content);
+                        let place = (&number.tenant, number_id.as_str());
+                        self.place_contact(batch, known, place, vec![contact.clone()], task);
+                    }
+                    (None, Some(cause)) => batch.answer(at, Answer::Retry(cause.clone())),
+                    (None, None) => {
+                        batch.answer(at, Answer::NotFound("number", number_id.to_string()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Loads the conversations of the tasks and the messages they may change.
+    async fn load(&mut self, batch: &mut Batch, known: Known) -> Result<(), StorageError> {
+        let mut missing = Vec::new();
+        let ids: Vec<ConversationId> = batch.works.keys().cloned().collect();
+        for id in &ids {
+            match self.cache.get(id) {
+                Some(state) => batch.works.entry(id.clone()).or_default().state = Some(state),
+                None => missing.push(id),
+            }
+        }
+        for state in load::conversations(&self.database, &missing).await? {
+            self.cache.put(state.clone());
+            let id = state.id.clone();
+            batch.works.entry(id).or_default().state = Some(state);
+        }
+        let mut wanted = Vec::new();
+        for work in batch.works.values() {
+            let outbox = work.state.iter().flat_map(|state| &state.outbox);
+            wanted.extend(outbox.map(|entry| entry.message_id.clone()));
+        }
+        let stored = load::messages(&self.database, &wanted).await?;
+        let by_wamid = known.by_wamid.into_iter().map(|(key, stored)| {
+            let place = (stored.conversation.clone(), stored.message.id.clone());
+            batch.wamids.insert(key, place);
+            stored
+        });
+        let by_wamid: Vec<StoredMessage> = by_wamid.collect();
+        let all = stored
+            .into_iter()
+            .chain(by_wamid)
+            .chain(known.by_id.into_values());
+        for message in all {
+            if let Some(work) = batch.works.get_mut(&message.conversation) {
+                let id = message.message.id.clone();
+                work.messages.insert(id, message);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn queue(batch: &mut Batch, id: &ConversationId, task: Task) {
+    batch
+        .works
+        .entry(id.clone())
+        .or_default()
+        .queue
+        .push_back(task);
+}
+
+fn number_of(unit: &Unit) -> Option<String> {
+    match &unit.what {
+        What::Receive(item) => item.fact.number_id.as_ref().map(ToString::to_string),
+        What::Send(command) => match &command.place {
+            Place::Contact(number, _) => Some(number.to_string()),
+            Place::Conversation(_) => None,
+        },
+        _ => None,
+    }
+}
+
+/// The key an item is remembered by, within its number or account.
+fn dedupe_key(unit: &Unit) -> Option<String> {
+    let What::Receive(item) = &unit.what else {
+        return None;
+    };
+    let fact = &item.fact;
+    let scope = match &fact.number_id {
+        Some(number) => number.as_str(),
+        None => fact.waba_id.as_str(),
+    };
+    Some(format!("{scope}|{}", fact.dedupe_key))
+}
+
+fn message_contacts(message: &core_types::InboundMessage) -> Vec<ContactIdentity> {
+    let mut contacts = vec![message.from.clone()];
+    if let Content::System(SystemNotice::NumberChanged { new_identity, .. }) = &message.content {
+        contacts.push(new_identity.clone());
+    }
+    contacts
+}
+
+fn contact_keys(unit: &Unit, numbers: &HashMap<String, Number>) -> Vec<ContactKey> {
+    let (number, contacts) = match &unit.what {
+        What::Receive(item) => match (&item.fact.body, &item.fact.number_id) {
+            (FactBody::Message(message), Some(number)) => (number, message_contacts(message)),
+            (FactBody::Echo(echo), Some(number)) => (number, vec![echo.to.clone()]),
+            _ => return Vec::new(),
+        },
+        What::Send(command) => match &command.place {
+            Place::Contact(number, contact) => (number, vec![contact.clone()]),
+            Place::Conversation(_) => return Vec::new(),
+        },
+        _ => return Vec::new(),
+    };
+    let Some(known) = numbers.get(number.as_str()) else {
+        return Vec::new();
+    };
+    contacts
+        .iter()
+        .flat_map(|contact| contact.keys().unwrap_or_default())
+        .map(|key| (known.tenant.to_string(), number.to_string(), key.to_text()))
+        .collect()
+}
+
+/// Messages by Meta's id that a unit is about, its own included.
+fn wamids_of(unit: &Unit) -> Vec<WamidKey> {
+    let What::Receive(item) = &unit.what else {
+        return Vec::new();
+    };
+    let Some(number) = item.fact.number_id.as_ref().map(ToString::to_string) else {
+        return Vec::new();
+    };
+    let (own, content) = match &item.fact.body {
+        FactBody::Message(message) => (message.id.clone(), Some(&message.content)),
+        FactBody::Echo(echo) => (echo.id.clone(), Some(&echo.content)),
+        FactBody::Status(status) => (status.id.clone(), None),
+        FactBody::Account(_) => return Vec::new(),
+    };
+    let target = content.and_then(target_of).cloned();
+    let ids = std::iter::once(own).chain(target);
+    ids.map(|wamid| (number.clone(), wamid)).collect()
+}
+
+fn target_of(content: &Content) -> Option<&WhatsAppMessageId> {
+    match content {
+        Content::Reaction { target, .. }
+        | Content::Edit { target, .. }
+        | Content::Revoke { target } => Some(target),
+        _ => None,
+    }
+}
+
+fn change_target(number: &str, content: &Content) -> Target {
+    target_of(content).map_or(Target::None, |wamid| {
+        Target::Wamid((number.to_owned(), wamid.clone()))
+    })
+}
+
+fn message_id_of(unit: &Unit) -> Option<MessageId> {
+    match &unit.what {
+        What::Start(id, _) | What::Finish(id, ..) => Some(id.clone()),
+        What::Receive(item) => match &item.fact.body {
+            FactBody::Status(status) => callback_message(status),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Our id of the message, as egress attached it: `v1.<message id>`.
+fn callback_message(status: &core_types::StatusUpdate) -> Option<MessageId> {
+    let text = status.callback_data.as_deref()?.strip_prefix("v1.")?;
+    MessageId::new(text).ok()
+}
+
+/// The conversation and message a status is about: by Meta's id, else by ours. Ours counts only
+/// if the message went out by the same number.
+fn status_owner(
+    known: &Known,
+    number: &str,
+    status: &core_types::StatusUpdate,
+) -> Option<(ConversationId, Target)> {
+    let key = (number.to_owned(), status.id.clone());
+    if let Some(stored) = known.by_wamid.get(&key) {
+        return Some((stored.conversation.clone(), Target::Wamid(key)));
+    }
+    let id = callback_message(status)?;
+    let stored = known.by_id.get(&id)?;
+    Some((stored.conversation.clone(), Target::Id(id)))
+}
+
+fn idempotency_of(unit: &Unit) -> Option<(String, String)> {
+    let What::Send(command) = &unit.what else {
+        return None;
+    };
+    let tenant = command.tenant.as_ref()?;
+    Some((tenant.to_string(), command.key.clone()))
+}
+
+/// The conversation inside an engagement's id: `<conversation>.e<n>`.
+fn conversation_of_engagement(id: &EngagementId) -> Option<ConversationId> {
+    let (conversation, _) = id.as_str().rsplit_once(".e")?;
+    ConversationId::new(conversation).ok()
+}
+
+fn account_entry(
+    item: &Item,
+    fact: &AccountFact,
+    tenant: &TenantId,
+    traceparent: &str,
+    now: Timestamp,
+) -> NewEntry {
+    NewEntry {
+        tenant: tenant.to_string(),
+        conversation: String::new(),
+        engagement: String::new(),
+        sequence: 0,
+        recorded_at: now,
+        number_id: item
+            .fact
+            .number_id
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        waba_id: item.fact.waba_id.to_string(),
+        traceparent: traceparent.to_owned(),
+        event: LogEvent::Account(fact.clone()),
+    }
+}

@@ -1,0 +1,158 @@
+//! Proof of guarantee G15: folds every conversation's log from nothing and compares the result
+//! with what is stored, byte for byte.
+
+use std::collections::BTreeMap;
+
+use core_conversation::{History, invariants};
+use lib_storage::{Database, StorageError};
+use serde::Serialize;
+use sqlx::Row as _;
+
+use super::log::{Filter, after};
+use super::write::LogEvent;
+
+/// What a replay found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Conversations folded.
+    pub conversations: u64,
+    /// Log entries read.
+    pub events: u64,
+    /// Messages compared.
+    pub messages: u64,
+    /// What differs, in words; empty when all is well.
+    pub differences: Vec<String>,
+}
+
+/// Entries read at a time.
+const PAGE: usize = 1_000;
+
+/// Folds every log and compares.
+///
+/// # Errors
+/// When the database cannot be read.
+pub(crate) async fn verify_replay(database: &Database) -> Result<Report, StorageError> {
+    let mut report = Report::default();
+    let ids: Vec<String> = sqlx::query_scalar(
+        "SELECT id FROM conversation UNION SELECT DISTINCT conversation_id FROM event \
+         WHERE conversation_id <> '' ORDER BY 1",
+    )
+    .fetch_all(database.readers())
+    .await?;
+    for id in ids {
+        let history = fold(database, &id, &mut report).await?;
+        compare(database, &id, &history, &mut report).await?;
+        report.conversations += 1;
+    }
+    Ok(report)
+}
+
+async fn fold(database: &Database, id: &str, report: &mut Report) -> Result<History, StorageError> {
+    let filter = Filter {
+        conversation: id.to_owned(),
+        ..Filter::default()
+    };
+    let mut history = History::default();
+    let mut position = 0;
+    loop {
+        let page = after(database, position, &filter, PAGE).await?;
+        for (at, entry) in &page {
+            position = *at;
+            report.events += 1;
+            let LogEvent::Conversation(event) = &entry.event else {
+                continue;
+            };
+            let before = history.conversation.clone();
+            if let Err(error) = history.apply(entry.sequence, event, entry.recorded_at) {
+                report.differences.push(format!("{id}: {error}"));
+                return Ok(history);
+            }
+            let now = history.conversation.as_ref();
+            if let Some(Err(broken)) = now.map(|now| invariants::check(before.as_ref(), now)) {
+                let sequence = entry.sequence;
+                report
+                    .differences
+                    .push(format!("{id}, entry {sequence}: {broken}"));
+            }
+        }
+        if page.len() < PAGE {
+            return Ok(history);
+        }
+    }
+}
+
+async fn compare(
+    database: &Database,
+    id: &str,
+    history: &History,
+    report: &mut Report,
+) -> Result<(), StorageError> {
+    let state: BTreeMap<String, String> = rows(
+        database,
+        "SELECT id, state FROM conversation WHERE id = $1",
+        id,
+    )
+    .await?;
+    let folded: BTreeMap<String, String> = history
+        .conversation
+        .iter()
+        .map(|state| (id.to_owned(), text(state)))
+        .collect();
+    differ(id, "state", &state, &folded, report);
+    let stored = rows(
+        database,
+        "SELECT id, record FROM message WHERE conversation_id = $1",
+        id,
+    )
+    .await?;
+    report.messages += stored.len() as u64;
+    let folded = history.messages.iter();
+    let folded = folded
+        .map(|(id, message)| (id.to_string(), text(message)))
+        .collect();
+    differ(id, "messages", &stored, &folded, report);
+    let stored = rows(
+        database,
+        "SELECT id, record FROM engagement WHERE conversation_id = $1",
+        id,
+    )
+    .await?;
+    let folded = history.engagements.iter();
+    let folded = folded
+        .map(|(id, engagement)| (id.to_string(), text(engagement)))
+        .collect();
+    differ(id, "engagements", &stored, &folded, report);
+    Ok(())
+}
+
+fn text<T: Serialize>(what: &T) -> String {
+    serde_json::to_string(what).unwrap_or_else(|error| error.to_string())
+}
+
+async fn rows(
+    database: &Database,
+    sql: &'static str,
+    id: &str,
+) -> Result<BTreeMap<String, String>, StorageError> {
+    let rows = sqlx::query(sql)
+        .bind(id)
+        .fetch_all(database.readers())
+        .await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+fn differ(
+    id: &str,
+    what: &str,
+    stored: &BTreeMap<String, String>,
+    folded: &BTreeMap<String, String>,
+    report: &mut Report,
+) {
+    for key in stored.keys().chain(folded.keys()) {
+        if stored.get(key) != folded.get(key) {
+            report
+                .differences
+                .push(format!("{id}: {what} {key} is not what the log says"));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Following the log: what is stored after the cursor, then what is committed, in order. A
+//! follower that cannot keep up reads from the database again, so nobody is ever skipped.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures_util::stream;
+use lib_platform::Refusal;
+use lib_proto::conversations as pb;
+use lib_storage::Database;
+use tokio::sync::broadcast;
+use tokio_stream::Stream;
+use tonic::Status;
+
+use crate::convert;
+use crate::publish::{Published, Publisher};
+use crate::store::log::{self, Filter};
+
+/// Entries per answer.
+const PAGE: usize = 500;
+
+/// Where a follower wants to begin.
+///
+/// # Errors
+/// When the cursor is not one this log gave out.
+pub(crate) fn position(cursor: &str, head: i64) -> Result<i64, Refusal> {
+    match cursor {
+        "" => Ok(0),
+        "now" => Ok(head),
+        text => match text.parse::<i64>() {
+            Ok(position) if (0..=head).contains(&position) => Ok(position),
+            _ => Err(Refusal::invalid(
+                "cursor",
+                "is not one this log gave out; use the cursor of an entry, nothing, or `now`",
+            )),
+        },
+    }
+}
+
+/// The entries after `position` that pass `filter`, then every new one.
+pub(crate) fn follow(
+    database: Database,
+    publisher: &Arc<Publisher>,
+    filter: Filter,
+    position: i64,
+) -> impl Stream<Item = Result<pb::WatchResponse, Status>> + Send + use<> {
+    let follower = Follower {
+        live: publisher.subscribe(),
+        publisher: Arc::clone(publisher),
+        database,
+        filter,
+        position,
+        first: true,
+        behind: true,
+        pending: VecDeque::new(),
+    };
+    stream::unfold(Some(follower), |follower| async move {
+        let mut follower = follower?;
+        match follower.next().await {
+            Ok(Some(entries)) => {
+                let head = follower.publisher.head().to_string();
+                Some((Ok(pb::WatchResponse { entries, head }), Some(follower)))
+            }
+            Ok(None) => None,
+            Err(refusal) => Some((Err(refusal.into()), None)),
+        }
+    })
+}
+
+struct Follower {
+    database: Database,
+    publisher: Arc<Publisher>,
+    live: broadcast::Receiver<Arc<Vec<Published>>>,
+    filter: Filter,
+    /// The last position looked at.
+    position: i64,
+    first: bool,
+    /// Whether the database holds entries this follower has not seen.
+    behind: bool,
+    pending: VecDeque<pb::LogEntry>,
+}
+
+impl Follower {
+    /// The next entries; none at the end of the service.
+    async fn next(&mut self) -> Result<Option<Vec<pb::LogEntry>>, Refusal> {
+        loop {
+            if !self.pending.is_empty() {
+                let count = self.pending.len().min(PAGE);
+                return Ok(Some(self.pending.drain(..count).collect()));
+            }
+            if self.behind {
+                let entries = self.stored().await?;
+                let first = std::mem::take(&mut self.first);
+                if first || !entries.is_empty() {
+                    return Ok(Some(entries));
+                }
+                continue;
+            }
+            match self.live.recv().await {
+                Ok(commit) => self.take(&commit),
+                Err(broadcast::error::RecvError::Lagged(_)) => self.behind = true,
+                Err(broadcast::error::RecvError::Closed) => return Ok(None),
+            }
+        }
+    }
+
+    async fn stored(&mut self) -> Result<Vec<pb::LogEntry>, Refusal> {
+        let found = log::after(&self.database, self.position, &self.filter, PAGE)
+            .await
+            .map_err(|error| Refusal::internal(&error))?;
+        if let Some((position, _)) = found.last() {
+            self.position = *position;
+        }
+        self.behind = found.len() == PAGE;
+        Ok(found
+            .iter()
+            .map(|(position, entry)| convert::entry(entry, *position))
+            .collect())
+    }
+
+    fn take(&mut self, commit: &[Published]) {
+        for published in commit {
+            if published.position <= self.position {
+                continue;
+            }
+            self.position = published.position;
+            let entry = &published.entry;
+            if self.filter.passes(
+                &entry.tenant_id,
+                &entry.conversation_id,
+                &entry.engagement_id,
+            ) {
+                self.pending.push_back(entry.clone());
+            }
+        }
+    }
+}
