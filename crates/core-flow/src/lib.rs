@@ -35,6 +35,7 @@ mod problem;
 mod run;
 mod scope;
 mod session;
+mod source;
 mod split;
 mod step;
 mod validate;

@@ -5,12 +5,12 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
-use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::definition::{Definition, Exits, Settings, Widget};
 use crate::limits::{MAX_DEFINITION_BYTES, MAX_WIDGETS};
-use crate::problem::{Problem, nearest, quote};
+use crate::problem::{Problem, capped, nearest, quote};
+use crate::source::{Place, Source};
 use crate::validate::validate;
 
 /// The version of the format this program writes, and the newest it reads.
@@ -41,11 +41,12 @@ pub fn check(text: &str) -> (Option<Definition>, Vec<Problem>) {
 /// # Errors
 /// Every problem found: one for the text as a whole, or one for each widget that cannot be read.
 pub fn parse(text: &str) -> Result<Definition, Vec<Problem>> {
-    let raw = read_flow(text).map_err(|problem| vec![problem])?;
+    let source = Source::new(text);
+    let raw = read_flow(&source).map_err(|problem| vec![problem])?;
     let mut widgets = Vec::with_capacity(raw.widgets.len());
     let mut problems = Vec::new();
     for (position, widget) in raw.widgets.iter().enumerate() {
-        match read_widget(text, position, widget) {
+        match read_widget(&source, position, widget) {
             Ok(widget) => widgets.push(widget),
             Err(problem) => problems.push(problem),
         }
@@ -57,7 +58,7 @@ pub fn parse(text: &str) -> Result<Definition, Vec<Problem>> {
             widgets,
         })
     } else {
-        Err(problems)
+        Err(capped(problems))
     }
 }
 
@@ -94,7 +95,8 @@ struct RawWidget<'t> {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-fn read_flow(text: &str) -> Result<RawFlow<'_>, Problem> {
+fn read_flow<'t>(source: &Source<'t>) -> Result<RawFlow<'t>, Problem> {
+    let text = source.text();
     if text.len() > MAX_DEFINITION_BYTES {
         return Err(Problem::error(
             "",
@@ -114,7 +116,12 @@ fn read_flow(text: &str) -> Result<RawFlow<'_>, Problem> {
             "write a flow as described in docs/FLOWS.md",
         ));
     }
-    object(text, (0, ""), "", text)?;
+    let whole = Place {
+        widget: "",
+        field: "",
+        json: text,
+    };
+    source.must_be_object(&whole)?;
     // A syntax error is reported by the full reading below, which says more.
     if let Ok(Peek {
         format: Some(found),
@@ -128,8 +135,8 @@ fn read_flow(text: &str) -> Result<RawFlow<'_>, Problem> {
             "use a newer Frontdesk, or export the flow in this format",
         ));
     }
-    let raw: RawFlow<'_> =
-        serde_json::from_str(text).map_err(|error| explain(text, (0, ""), "", &error))?;
+    let raw: RawFlow<'t> =
+        serde_json::from_str(text).map_err(|error| source.explain(&whole, &error))?;
     if raw.widgets.len() > MAX_WIDGETS {
         return Err(Problem::error(
             "",
@@ -144,13 +151,17 @@ fn read_flow(text: &str) -> Result<RawFlow<'_>, Problem> {
     Ok(raw)
 }
 
-fn read_widget(text: &str, position: usize, json: &RawValue) -> Result<Widget, Problem> {
-    let place = format!("widgets[{position}]");
-    let base = offset_in(text, json.get());
-    object(text, (base, &place), "", json.get())?;
-    let raw: RawWidget<'_> = serde_json::from_str(json.get())
-        .map_err(|error| explain(text, (base, &place), "", &error))?;
-    let settings = read_settings(text, base, &raw)?;
+fn read_widget(source: &Source<'_>, position: usize, json: &RawValue) -> Result<Widget, Problem> {
+    let field = format!("widgets[{position}]");
+    let place = Place {
+        widget: "",
+        field: &field,
+        json: json.get(),
+    };
+    source.must_be_object(&place)?;
+    let raw: RawWidget<'_> =
+        serde_json::from_str(json.get()).map_err(|error| source.explain(&place, &error))?;
+    let settings = read_settings(source, json.get(), &raw)?;
     Ok(Widget {
         name: raw.name,
         settings,
@@ -158,147 +169,51 @@ fn read_widget(text: &str, position: usize, json: &RawValue) -> Result<Widget, P
     })
 }
 
-fn read_settings(text: &str, base: usize, raw: &RawWidget<'_>) -> Result<Settings, Problem> {
+fn read_settings(
+    source: &Source<'_>,
+    json: &str,
+    raw: &RawWidget<'_>,
+) -> Result<Settings, Problem> {
     let kind = raw.r#type.as_str();
     match kind {
-        "start" => settings::<Nothing>(text, base, raw).map(|_| Settings::Start),
-        "send_media" => settings(text, base, raw).map(Settings::SendMedia),
-        "collect_input" => settings(text, base, raw).map(Settings::CollectInput),
-        "condition" => settings(text, base, raw).map(Settings::Condition),
-        "route_to" => settings(text, base, raw).map(Settings::RouteTo),
+        "start" => settings::<Nothing>(source, json, raw).map(|_| Settings::Start),
+        "send_media" => settings(source, json, raw).map(Settings::SendMedia),
+        "collect_input" => settings(source, json, raw).map(Settings::CollectInput),
+        "condition" => settings(source, json, raw).map(Settings::Condition),
+        "route_to" => settings(source, json, raw).map(Settings::RouteTo),
         _ => {
             let remedy = match nearest(kind, TYPES) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("use one of {}", TYPES.join(", ")),
             };
-            let (line, column) = position_of(text, base);
-            Err(Problem::error(
-                &raw.name,
-                "type",
-                format!(
-                    "line {line}, column {column}: there is no widget type `{}`",
-                    quote(kind)
-                ),
-                remedy,
-            ))
+            let message = format!(
+                "{}: there is no widget type `{}`",
+                source.position(json),
+                quote(kind)
+            );
+            Err(Problem::error(&quote(&raw.name), "type", message, remedy))
         }
     }
 }
 
+/// The settings of `raw`, whose whole text is `json`.
 fn settings<T: DeserializeOwned>(
-    text: &str,
-    base: usize,
+    source: &Source<'_>,
+    json: &str,
     raw: &RawWidget<'_>,
 ) -> Result<T, Problem> {
-    match raw.settings {
-        Some(json) => {
-            let place = (offset_in(text, json.get()), "settings");
-            object(text, place, &raw.name, json.get())?;
-            serde_json::from_str(json.get())
-                .map_err(|error| explain(text, place, &raw.name, &error))
-        }
-        None => serde_json::from_str("{}")
-            .map_err(|error| explain(text, (base, "settings"), &raw.name, &error)),
-    }
-}
-
-/// Serde would take a list of values for an object.
-fn object(
-    text: &str,
-    (base, field): (usize, &str),
-    widget: &str,
-    json: &str,
-) -> Result<(), Problem> {
-    if !json.trim_ascii_start().starts_with(['[', '"']) {
-        return Ok(());
-    }
-    let (line, column) = position_of(text, base);
-    let message = format!("line {line}, column {column}: this is not an object");
-    Err(Problem::error(
-        widget,
-        field,
-        message,
-        "write it as {\"…\": …}",
-    ))
-}
-
-/// Where `part`, a slice of `text`, begins in it.
-fn offset_in(text: &str, part: &str) -> usize {
-    (part.as_ptr() as usize)
-        .saturating_sub(text.as_ptr() as usize)
-        .min(text.len())
-}
-
-/// Line and column, from 1, of a byte offset. Columns count bytes, as serde_json's do.
-fn position_of(text: &str, offset: usize) -> (usize, usize) {
-    let before = &text.as_bytes()[..offset.min(text.len())];
-    let line = before.split(|byte| *byte == b'\n').count();
-    let column = before
-        .iter()
-        .rev()
-        .take_while(|byte| **byte != b'\n')
-        .count()
-        + 1;
-    (line, column)
-}
-
-/// Puts serde's words into a problem: position in the whole text, what is wrong, what to do.
-fn explain(
-    text: &str,
-    (base, field): (usize, &str),
-    widget: &str,
-    error: &serde_json::Error,
-) -> Problem {
-    let (base_line, base_column) = position_of(text, base);
-    let line = base_line + error.line().max(1) - 1;
-    let column = match error.line() {
-        0 | 1 => base_column + error.column().max(1) - 1,
-        _ => error.column(),
+    let name = quote(&raw.name);
+    let mut place = Place {
+        widget: &name,
+        field: "settings",
+        json,
     };
-    let said = error.to_string();
-    let what = said.rfind(" at line ").map_or(&*said, |end| &said[..end]);
-    let remedy = match error.classify() {
-        Category::Syntax if what.contains("recursion limit") => {
-            "nest less deeply; a flow needs a handful of levels".to_owned()
-        }
-        Category::Syntax => {
-            "write plain JSON: no comments, no trailing commas, texts in double quotes".to_owned()
-        }
-        Category::Eof => "the text ends too early; close every bracket and quote".to_owned(),
-        Category::Data | Category::Io => remedy_for(what),
+    let Some(settings) = raw.settings else {
+        return serde_json::from_str("{}").map_err(|error| source.explain(&place, &error));
     };
-    Problem::error(
-        widget,
-        field,
-        format!("line {line}, column {column}: {}", quote_long(what)),
-        remedy,
-    )
-}
-
-/// Serde's messages repeat input of any length.
-fn quote_long(what: &str) -> String {
-    what.chars()
-        .take(300)
-        .map(|c| if c.is_control() { '\u{FFFD}' } else { c })
-        .collect()
-}
-
-fn remedy_for(what: &str) -> String {
-    let words: Vec<&str> = what.split('`').skip(1).step_by(2).collect();
-    let meant = || nearest(words.first()?, words.get(1..)?.iter().copied());
-    if what.starts_with("unknown field") || what.starts_with("unknown variant") {
-        return match meant() {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => "remove it, or use one of the names docs/FLOWS.md describes".to_owned(),
-        };
-    }
-    if what.starts_with("missing field") {
-        return "add it; docs/FLOWS.md describes every field".to_owned();
-    }
-    if what.starts_with("duplicate") {
-        return "keep one of the two".to_owned();
-    }
-    "give it the type and range docs/FLOWS.md describes".to_owned()
+    place.json = settings.get();
+    source.must_be_object(&place)?;
+    serde_json::from_str(settings.get()).map_err(|error| source.explain(&place, &error))
 }
 
 impl<'de> Deserialize<'de> for Exits {
@@ -408,6 +323,24 @@ mod tests {
             vec!["{}"; 10_000].join(",")
         );
         assert!(first_problem(&many).message.contains("10000 widgets"));
+    }
+
+    #[test]
+    fn thousands_of_unknown_names_are_told_in_hundreds() {
+        let exits: Vec<String> = (0..60).map(|n| format!(r#""e{n}":"Nobody{n}""#)).collect();
+        let widget = |n| {
+            let exits = exits.join(",");
+            format!(r#"{{"name":"W{n}","type":"start","exits":{{{exits}}}}}"#)
+        };
+        let widgets: Vec<String> = (0..700).map(widget).collect();
+        let text = format!(
+            r#"{{"format":1,"name":"x","start":"W0","widgets":[{}]}}"#,
+            widgets.join(",")
+        );
+        let (definition, problems) = check(&text);
+        assert!(definition.is_some(), "{:?}", problems.first());
+        assert_eq!(problems.len(), 501);
+        assert!(problems[500].message.contains("more problems"));
     }
 
     #[test]

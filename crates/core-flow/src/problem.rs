@@ -84,6 +84,28 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Most problems told of one definition.
+pub(crate) const MAX_PROBLEMS: usize = 500;
+
+/// The first problems, and how many more there are: nobody mends a thousand at once.
+pub(crate) fn capped(mut problems: Vec<Problem>) -> Vec<Problem> {
+    if problems.len() > MAX_PROBLEMS {
+        let more = problems.len() - MAX_PROBLEMS;
+        let severity = problems[MAX_PROBLEMS].severity;
+        problems.truncate(MAX_PROBLEMS);
+        problems.push(Problem {
+            severity,
+            ..Problem::error(
+                "",
+                "",
+                format!("there are {more} more problems"),
+                "mend those above and check again",
+            )
+        });
+    }
+    problems
+}
+
 /// Longest piece of somebody's input repeated in a message, in characters.
 const QUOTED: usize = 80;
 
@@ -106,6 +128,7 @@ pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
     known
         .into_iter()
         .filter(|candidate| candidate.len() <= 64)
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= 4 * tolerance)
         .map(|candidate| (distance(word, candidate), candidate))
         .filter(|(distance, _)| *distance <= tolerance)
         .min()

@@ -1,5 +1,6 @@
 //! What names mean inside one flow: widgets as targets of exits, and variables.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::definition::{Definition, Settings};
@@ -66,8 +67,14 @@ impl AnswerField {
     }
 }
 
+/// See [`Scope`].
+const GUESSES: u32 = 50;
+
 /// The names of one flow.
 pub(crate) struct Scope<'d> {
+    /// How many more names are compared with all others to guess what was meant: a definition
+    /// full of unknown names must not cost their number squared.
+    guesses: Cell<u32>,
     widgets: BTreeMap<&'d str, (u16, &'d Settings)>,
 }
 
@@ -89,7 +96,10 @@ impl<'d> Scope<'d> {
                 .entry(widget.name.as_str())
                 .or_insert((position, &widget.settings));
         }
-        Self { widgets }
+        Self {
+            guesses: Cell::new(GUESSES),
+            widgets,
+        }
     }
 
     /// The position of the widget called `name`.
@@ -151,6 +161,10 @@ impl<'d> Scope<'d> {
     }
 
     fn suggestion(&self, name: &str, otherwise: &str) -> String {
+        let Some(left) = self.guesses.get().checked_sub(1) else {
+            return otherwise.to_owned();
+        };
+        self.guesses.set(left);
         match nearest(name, self.widgets.keys().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => otherwise.to_owned(),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::definition::{Definition, Settings, Widget};
 use crate::limits::{MAX_EXITS, MAX_FLOW_NAME, MAX_NAME, MAX_WIDGETS};
-use crate::problem::{Problem, nearest, quote};
+use crate::problem::{Problem, capped, nearest, quote};
 use crate::scope::{RESERVED, Scope};
 
 /// What is wrong with `definition`: errors first, then warnings, each in the order of the file.
@@ -37,7 +37,7 @@ pub fn validate(definition: &Definition) -> Vec<Problem> {
         graph::check(definition, &scope, &mut problems);
     }
     problems.sort_by_key(|problem| problem.severity);
-    problems
+    capped(problems)
 }
 
 fn flow_name(definition: &Definition, problems: &mut Vec<Problem>) {

@@ -214,3 +214,11 @@ fn flows_in_the_repository_raise_no_alarm_and_are_in_canonical_form() {
         assert_eq!(definition.unwrap().to_json(), text, "{}", path.display());
     }
 }
+
+#[test]
+fn the_example_in_the_manual_raises_no_alarm() {
+    let manual = fs::read_to_string(root().join("docs/FLOWS.md")).unwrap();
+    let (_, rest) = manual.split_once("```json").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    assert_eq!(check(example).1, []);
+}

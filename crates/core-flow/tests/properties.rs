@@ -203,3 +203,51 @@ fn a_loop_that_was_published_anyway_ends_in_its_budget() {
     assert!(play("A").contains("50 widgets"));
     assert!(play("Start").contains("50 widgets"));
 }
+
+#[test]
+fn long_answers_are_sent_in_parts_and_kept_within_bounds() {
+    let question = |n: u32| {
+        format!(
+            r#"{{"name":"Q{n}","type":"collect_input",
+                "settings":{{"prompt":{{"text":"You said: {{{{Q{}.value}}}}"}},"timeout_seconds":60}},
+                "exits":{{"match":"Q{}","no_match":"End","timeout":"End"}}}},"#,
+            n.max(2) - 1,
+            n + 1
+        )
+    };
+    let questions: String = (1..30).map(question).collect();
+    let text_of_flow = format!(
+        r#"{{"format":1,"name":"Long","start":"Start","widgets":[
+           {{"name":"Start","type":"start","exits":{{"next":"Q1"}}}},{questions}
+           {{"name":"Q30","type":"route_to","settings":{{"queue":"q"}}}},
+           {{"name":"End","type":"route_to","settings":{{"queue":"q"}}}}]}}"#
+    );
+    let flow = compiled(&text_of_flow);
+    let facts = facts();
+    let start = Input::Start(text("Hi"));
+    let mut session = advance(&flow, None, &start, &facts, at(0)).unwrap().session;
+    let answer = Input::Message(text(&"🌻".repeat(5_000)));
+    for turn in 1..30 {
+        match advance(&flow, Some(&session), &answer, &facts, at(turn)) {
+            Ok(step) => {
+                let bodies = step
+                    .effects
+                    .iter()
+                    .filter_map(|effect| match &effect.action {
+                        Action::Send(content) => Some(content.summary()),
+                        _ => None,
+                    });
+                let lengths: Vec<usize> = bodies.map(|body| body.chars().count()).collect();
+                assert!(lengths.iter().all(|length| *length <= 4_096), "{lengths:?}");
+                assert_eq!(lengths.iter().sum::<usize>(), 4_096 + "You said: ".len());
+                session = step.session;
+            }
+            Err(Failure::Budget(why)) => {
+                assert!(turn > 10 && why.contains("262144 bytes"), "{turn}: {why}");
+                return;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    panic!("the session grew without end");
+}

@@ -1,1 +1,64 @@
-//! Flows and their versions; the stateless session engine
+//! Flows: drafts, published versions that never change, and the steps of sessions.
+//!
+//! It keeps flows, not sessions: a session travels with each step and goes back to who asked, so
+//! that any replica can take any step. Published versions are compiled once and kept in memory;
+//! a step on one that is there touches no database.
+
+mod cache;
+mod check;
+mod convert;
+mod flows;
+mod runner;
+mod store;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use lib_platform::server::MAX_MESSAGE_BYTES;
+use lib_platform::{Context, Parts};
+use lib_proto::flow_runner::flow_runner_service_server::FlowRunnerServiceServer;
+use lib_proto::flow_runner::flow_service_server::FlowServiceServer;
+
+use crate::cache::Cache;
+use crate::flows::Flows;
+use crate::runner::Runner;
+use crate::store::Store;
+
+/// Settings of the flow-runner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Most compiled versions kept in memory; the one used longest ago goes first. At least 1. A
+    /// version needs about as much memory as its definition has bytes, a few times over.
+    pub compiled_versions: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            compiled_versions: 1_000,
+        }
+    }
+}
+
+/// Opens the database and offers `FlowService` and `FlowRunnerService`.
+///
+/// # Errors
+/// When the database cannot be opened or brought up to date.
+pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
+    let store = Store::open(&context.database_file("flow-runner"))
+        .await
+        .context("the flow-runner cannot start")?;
+    let cache = Arc::new(Cache::new(config.compiled_versions));
+    let flows = Flows::new(store.clone(), Arc::clone(&cache), context.clock.clone());
+    Ok(Parts::new()
+        .grpc(
+            FlowServiceServer::new(flows)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES),
+        )
+        .grpc(
+            FlowRunnerServiceServer::new(Runner::new(store, cache))
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES),
+        ))
+}

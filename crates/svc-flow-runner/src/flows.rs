@@ -1,0 +1,348 @@
+//! `FlowService`: drafts and published versions of one tenant's flows.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use core_flow::{CompiledFlow, Problem};
+use lib_platform::{Caller, Clock, Refusal, Role, caller, page};
+use lib_proto::flow_runner as pb;
+use lib_storage::StorageError;
+use pb::flow_service_server::FlowService;
+use tonic::{Request, Response, Status};
+
+use crate::cache::Cache;
+use crate::check;
+use crate::store::{self, FlowRow, Store, VersionRow};
+
+/// Answers `FlowService`.
+pub(crate) struct Flows {
+    store: Store,
+    cache: Arc<Cache>,
+    clock: Clock,
+}
+
+impl Flows {
+    /// Flows in `store`; publications are told to `cache`.
+    pub(crate) fn new(store: Store, cache: Arc<Cache>, clock: Clock) -> Self {
+        Self {
+            store,
+            cache,
+            clock,
+        }
+    }
+
+    async fn create(
+        &self,
+        caller: &Caller,
+        asked: pb::CreateFlowRequest,
+    ) -> Result<FlowRow, Refusal> {
+        let tenant = writer(caller)?;
+        check::id("id", &asked.id)?;
+        check::name(&asked.name)?;
+        check::draft(&asked.draft)?;
+        let created_from = check::fingerprint(&asked.name, &asked.draft);
+        let mut tx = self.store.begin().await.map_err(storage)?;
+        if let Some(row) = store::flow_in(&mut tx, tenant, &asked.id)
+            .await
+            .map_err(storage)?
+        {
+            // The answer to an earlier try may have been lost.
+            return if row.created_from == created_from {
+                Ok(row)
+            } else {
+                Err(Refusal::already_exists("flow", &asked.id))
+            };
+        }
+        let row = FlowRow {
+            id: asked.id,
+            name: asked.name,
+            draft: asked.draft,
+            revision: 1,
+            published_version: 0,
+            created_from,
+            updated_at: self.clock.now().as_micros(),
+        };
+        store::insert_flow(&mut tx, tenant, &row)
+            .await
+            .map_err(storage)?;
+        tx.commit().await.map_err(|error| storage(error.into()))?;
+        Ok(row)
+    }
+
+    async fn update(
+        &self,
+        caller: &Caller,
+        asked: pb::UpdateFlowRequest,
+    ) -> Result<FlowRow, Refusal> {
+        let tenant = writer(caller)?;
+        check::name(&asked.name)?;
+        check::draft(&asked.draft)?;
+        let mut tx = self.store.begin().await.map_err(storage)?;
+        let mut row = store::flow_in(&mut tx, tenant, &asked.id)
+            .await
+            .map_err(storage)?
+            .ok_or_else(|| Refusal::not_found("flow", &asked.id))?;
+        if row.name == asked.name && row.draft == asked.draft {
+            return Ok(row);
+        }
+        unchanged_since(&row, &asked.etag)?;
+        row.name = asked.name;
+        row.draft = asked.draft;
+        row.revision += 1;
+        row.updated_at = self.clock.now().as_micros();
+        store::update_flow(&mut tx, tenant, &row)
+            .await
+            .map_err(storage)?;
+        tx.commit().await.map_err(|error| storage(error.into()))?;
+        Ok(row)
+    }
+
+    /// Publishing a draft that is published already gives that version again: a retry makes no
+    /// second one.
+    async fn publish(
+        &self,
+        caller: &Caller,
+        asked: pb::PublishFlowRequest,
+    ) -> Result<VersionRow, Refusal> {
+        let tenant = writer(caller)?;
+        check::note(&asked.note)?;
+        let mut tx = self.store.begin().await.map_err(storage)?;
+        let mut row = store::flow_in(&mut tx, tenant, &asked.id)
+            .await
+            .map_err(storage)?
+            .ok_or_else(|| Refusal::not_found("flow", &asked.id))?;
+        unchanged_since(&row, &asked.etag)?;
+        let newest = store::version_in(&mut tx, tenant, &row.id, row.published_version)
+            .await
+            .map_err(storage)?;
+        if let Some(newest) = newest.filter(|newest| newest.revision == row.revision) {
+            return Ok(newest);
+        }
+        row.published_version += 1;
+        let compiled = compile(&row)?;
+        let version = VersionRow {
+            flow_id: row.id.clone(),
+            version: row.published_version,
+            revision: row.revision,
+            definition: row.draft.clone(),
+            author: caller.name(),
+            note: asked.note,
+            published_at: self.clock.now().as_micros(),
+        };
+        store::insert_version(&mut tx, tenant, &version)
+            .await
+            .map_err(storage)?;
+        store::update_flow(&mut tx, tenant, &row)
+            .await
+            .map_err(storage)?;
+        tx.commit().await.map_err(|error| storage(error.into()))?;
+        self.cache.published(tenant, &row.id, compiled.version());
+        self.cache.keep(tenant, &row.id, Arc::new(compiled));
+        Ok(version)
+    }
+
+    async fn version(
+        &self,
+        caller: &Caller,
+        asked: &pb::GetFlowVersionRequest,
+    ) -> Result<VersionRow, Refusal> {
+        let tenant = caller.tenant()?.as_str();
+        let number = match asked.version {
+            0 => self
+                .store
+                .newest(tenant, &asked.flow_id)
+                .await
+                .map_err(storage)?
+                .ok_or_else(|| Refusal::not_found("published flow", &asked.flow_id))?,
+            number => number,
+        };
+        self.store
+            .version(tenant, &asked.flow_id, number)
+            .await
+            .map_err(storage)?
+            .ok_or_else(|| {
+                Refusal::not_found("flow version", &format!("{}/{number}", asked.flow_id))
+            })
+    }
+
+    async fn versions(
+        &self,
+        caller: &Caller,
+        asked: &pb::ListFlowVersionsRequest,
+    ) -> Result<pb::ListFlowVersionsResponse, Refusal> {
+        let tenant = caller.tenant()?.as_str();
+        let size = page::size(asked.page_size)?;
+        let before = match page::after(&asked.page_token)?.as_str() {
+            "" => i64::MAX,
+            last => last
+                .parse()
+                .map_err(|_| Refusal::invalid("page_token", "is not one this service gave out"))?,
+        };
+        if self
+            .store
+            .flow(tenant, &asked.flow_id)
+            .await
+            .map_err(storage)?
+            .is_none()
+        {
+            return Err(Refusal::not_found("flow", &asked.flow_id));
+        }
+        let mut rows = self
+            .store
+            .versions(tenant, &asked.flow_id, before, size + 1)
+            .await
+            .map_err(storage)?;
+        let next_page_token = page::cut(&mut rows, size, |row| row.version.to_string());
+        Ok(pb::ListFlowVersionsResponse {
+            versions: rows.into_iter().map(Into::into).collect(),
+            next_page_token,
+        })
+    }
+
+    async fn list(
+        &self,
+        caller: &Caller,
+        asked: &pb::ListFlowsRequest,
+    ) -> Result<pb::ListFlowsResponse, Refusal> {
+        let tenant = caller.tenant()?.as_str();
+        let size = page::size(asked.page_size)?;
+        let after = page::after(&asked.page_token)?;
+        let mut rows = self
+            .store
+            .flows(tenant, &after, size + 1)
+            .await
+            .map_err(storage)?;
+        let next_page_token = page::cut(&mut rows, size, |row| row.id.clone());
+        Ok(pb::ListFlowsResponse {
+            flows: rows.into_iter().map(Into::into).collect(),
+            next_page_token,
+        })
+    }
+}
+
+/// The tenant of a caller who may write flows.
+fn writer(caller: &Caller) -> Result<&str, Refusal> {
+    caller.require(&[Role::FlowAuthor])?;
+    Ok(caller.tenant()?.as_str())
+}
+
+/// Refuses a change that somebody else's change came before.
+fn unchanged_since(row: &FlowRow, etag: &str) -> Result<(), Refusal> {
+    let own = row.etag();
+    if etag.is_empty() || etag == own {
+        return Ok(());
+    }
+    let message = format!(
+        "the flow was changed since: its etag is `{own}`, yours is `{etag}`; read it again and \
+         repeat your change"
+    );
+    Err(Refusal::conflict(message).with("etag", own))
+}
+
+/// The draft as the next version, ready to run.
+fn compile(row: &FlowRow) -> Result<CompiledFlow, Refusal> {
+    let (definition, problems) = core_flow::check(&row.draft);
+    let errors: Vec<&Problem> = problems
+        .iter()
+        .filter(|problem| problem.is_error())
+        .collect();
+    if let Some(refusal) = check::unpublishable(&errors) {
+        return Err(refusal);
+    }
+    let version = u32::try_from(row.published_version)
+        .ok()
+        .and_then(NonZeroU32::new);
+    let (Some(definition), Some(version)) = (definition, version) else {
+        return Err(Refusal::internal(&"a draft without errors cannot be read"));
+    };
+    CompiledFlow::compile(&definition, version).map_err(|problem| {
+        check::unpublishable(&[&problem]).unwrap_or_else(|| Refusal::internal(&problem))
+    })
+}
+
+/// A failed query is our fault, not the caller's.
+pub(crate) fn storage(error: StorageError) -> Refusal {
+    Refusal::internal(&error)
+}
+
+#[tonic::async_trait]
+impl FlowService for Flows {
+    async fn create_flow(
+        &self,
+        request: Request<pb::CreateFlowRequest>,
+    ) -> Result<Response<pb::Flow>, Status> {
+        let caller = caller(&request)?;
+        let flow = self.create(&caller, request.into_inner()).await?;
+        Ok(Response::new(flow.into()))
+    }
+
+    async fn get_flow(
+        &self,
+        request: Request<pb::GetFlowRequest>,
+    ) -> Result<Response<pb::Flow>, Status> {
+        let caller = caller(&request)?;
+        let id = request.into_inner().id;
+        let flow = self
+            .store
+            .flow(caller.tenant()?.as_str(), &id)
+            .await
+            .map_err(storage)?;
+        let flow = flow.ok_or_else(|| Refusal::not_found("flow", &id))?;
+        Ok(Response::new(flow.into()))
+    }
+
+    async fn list_flows(
+        &self,
+        request: Request<pb::ListFlowsRequest>,
+    ) -> Result<Response<pb::ListFlowsResponse>, Status> {
+        let caller = caller(&request)?;
+        Ok(Response::new(self.list(&caller, request.get_ref()).await?))
+    }
+
+    async fn update_flow(
+        &self,
+        request: Request<pb::UpdateFlowRequest>,
+    ) -> Result<Response<pb::Flow>, Status> {
+        let caller = caller(&request)?;
+        let flow = self.update(&caller, request.into_inner()).await?;
+        Ok(Response::new(flow.into()))
+    }
+
+    async fn check_flow(
+        &self,
+        request: Request<pb::CheckFlowRequest>,
+    ) -> Result<Response<pb::CheckFlowResponse>, Status> {
+        caller(&request)?;
+        let (_, problems) = core_flow::check(&request.get_ref().definition);
+        Ok(Response::new(pb::CheckFlowResponse {
+            problems: problems.into_iter().map(check::problem_to_proto).collect(),
+        }))
+    }
+
+    async fn publish_flow(
+        &self,
+        request: Request<pb::PublishFlowRequest>,
+    ) -> Result<Response<pb::FlowVersion>, Status> {
+        let caller = caller(&request)?;
+        let version = self.publish(&caller, request.into_inner()).await?;
+        Ok(Response::new(version.into()))
+    }
+
+    async fn get_flow_version(
+        &self,
+        request: Request<pb::GetFlowVersionRequest>,
+    ) -> Result<Response<pb::FlowVersion>, Status> {
+        let caller = caller(&request)?;
+        let version = self.version(&caller, request.get_ref()).await?;
+        Ok(Response::new(version.into()))
+    }
+
+    async fn list_flow_versions(
+        &self,
+        request: Request<pb::ListFlowVersionsRequest>,
+    ) -> Result<Response<pb::ListFlowVersionsResponse>, Status> {
+        let caller = caller(&request)?;
+        let answer = self.versions(&caller, request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+}

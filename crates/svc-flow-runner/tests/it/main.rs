@@ -1,0 +1,6 @@
+//! The flow-runner over real gRPC, on real storage.
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+mod flows;
+mod steps;
+mod support;
