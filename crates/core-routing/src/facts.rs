@@ -116,9 +116,12 @@ impl Routing {
         }
         match &engagement.phase {
             Phase::Assigned { agent: owner, .. } | Phase::WrapUp { agent: owner, .. }
-                if owner == agent && engagement.epoch == epoch =>
+                if owner == agent =>
             {
-                return;
+                if engagement.epoch == epoch {
+                    return;
+                }
+                // The customer wrote during wrap-up: the owner takes it up again.
             }
             Phase::Offered { offer } | Phase::Accepting { offer } if offer.agent == *agent => {}
             _ => self.leave(
@@ -180,16 +183,17 @@ impl Routing {
         &mut self,
         id: &EngagementId,
         offer_id: &OfferId,
-        reason: String,
+        (assignment, reason): (bool, String),
         effects: &mut Vec<Effect>,
     ) -> Answer {
         let Some(mut engagement) = self.engagement(id).cloned() else {
             return Answer::Done;
         };
-        let Some(offer) = engagement.offer().filter(|offer| offer.id == *offer_id) else {
-            return Answer::Done;
+        let offer = match &engagement.phase {
+            Phase::Accepting { offer } if assignment && offer.id == *offer_id => offer.clone(),
+            Phase::Offered { offer } if !assignment && offer.id == *offer_id => offer.clone(),
+            _ => return Answer::Done,
         };
-        let offer = offer.clone();
         effects.push(Effect::Ended {
             because: format!("the conversation log refused it ({reason})"),
             outcome: Outcome::Withdrawn,

@@ -64,6 +64,9 @@ pub enum Input {
         engagement: EngagementId,
         /// Which offer.
         offer: OfferId,
+        /// Whether it refused the assignment, and not the offer itself. A repeated report of an
+        /// offer is refused once the assignment has been taken, and means nothing then.
+        assignment: bool,
         /// Why, in the log's word.
         reason: String,
     },

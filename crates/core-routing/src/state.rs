@@ -94,8 +94,9 @@ impl Routing {
             Input::LogRefused {
                 engagement,
                 offer,
+                assignment,
                 reason,
-            } => self.log_refused(&engagement, &offer, reason, &mut effects),
+            } => self.log_refused(&engagement, &offer, (assignment, reason), &mut effects),
             Input::Log(fact) => self.log_fact(fact, now, &mut effects),
             Input::Restarted => self.restart(),
             Input::CaughtUp => self.caught_up(&mut effects),

@@ -357,6 +357,7 @@ impl World {
             self.run(Input::LogRefused {
                 engagement,
                 offer: id,
+                assignment: true,
                 reason,
             });
         }

@@ -305,6 +305,7 @@ fn what_the_log_refuses_is_held_until_it_says_more() {
     let refused = Input::LogRefused {
         engagement: first.engagement.clone(),
         offer: first.id.clone(),
+        assignment: true,
         reason: "STALE_EPOCH".to_owned(),
     };
     let effects = desk.run(refused);
@@ -318,6 +319,47 @@ fn what_the_log_refuses_is_held_until_it_says_more() {
     assert!(matches!(desk.phase("1"), Phase::Held { .. }));
     let next = offer(&desk.queued("1", 2, "sales", 0));
     assert_eq!(next.id.as_str(), "c1.e1.o2.1");
+}
+
+#[test]
+fn a_repeated_report_of_an_accepted_offer_means_nothing() {
+    let mut desk = Desk::new(&["ana"]);
+    let first = offer(&desk.queued("1", 1, "sales", 0));
+    desk.accept(&first, "ana");
+    let refused = Input::LogRefused {
+        engagement: first.engagement.clone(),
+        offer: first.id.clone(),
+        assignment: false,
+        reason: "ALREADY_ASSIGNED".to_owned(),
+    };
+    assert_eq!(desk.run(refused), []);
+    assert!(matches!(
+        &desk.confirm(&first)[..],
+        [Effect::Assigned { .. }]
+    ));
+}
+
+#[test]
+fn a_message_during_wrap_up_gives_the_owner_a_new_epoch() {
+    let mut desk = Desk::new(&["ana"]);
+    let first = offer(&desk.queued("1", 1, "sales", 0));
+    desk.accept(&first, "ana");
+    desk.confirm(&first);
+    desk.run(Input::Log(LogFact::WrapUp {
+        engagement: engagement("1"),
+        epoch: 1,
+        until: None,
+    }));
+    let effects = desk.run(Input::Log(LogFact::Assigned {
+        engagement: engagement("1"),
+        conversation: ConversationId::new("c1").unwrap(),
+        epoch: 2,
+        agent: agent("ana"),
+        queue: QueueId::new("sales").unwrap(),
+        offer: None,
+    }));
+    assert!(matches!(&effects[..], [Effect::Assigned { .. }]));
+    assert_eq!(desk.routing.load_of(&agent("ana")), 1);
 }
 
 #[test]

@@ -59,7 +59,11 @@ pub(crate) fn fact_of(entry: log::LogEntry) -> Result<Option<(TenantId, LogFact)
             conversation: conversation()?,
             epoch: assigned.epoch,
             agent: id("agent_id", &assigned.agent_id, AgentId::new)?,
-            queue: id("queue_id", &assigned.queue_id, QueueId::new)?,
+            // An engagement assigned without a queue is work all the same.
+            queue: match assigned.queue_id.as_str() {
+                "" => id("queue_id", "none", QueueId::new)?,
+                queue => id("queue_id", queue, QueueId::new)?,
+            },
             offer: OfferId::new(&assigned.offer_id).ok(),
         },
         Event::WrapUpStarted(started) => LogFact::WrapUp {
@@ -111,13 +115,14 @@ pub(crate) fn answer_to(
             engagement,
             offer: OfferId::new(&assign.offer_id).ok()?,
         }),
-        Record::Assign(log::Assign { offer_id, .. })
-        | Record::Offered(log::EngagementOffered { offer_id, .. })
+        record @ (Record::Assign(log::Assign { offer_id, .. })
+        | Record::Offered(log::EngagementOffered { offer_id, .. }))
             if !accepted =>
         {
             Some(Input::LogRefused {
                 engagement,
                 offer: OfferId::new(offer_id).ok()?,
+                assignment: matches!(record, Record::Assign(_)),
                 reason: reason.to_owned(),
             })
         }

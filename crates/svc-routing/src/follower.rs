@@ -86,7 +86,8 @@ impl Follower {
                 return Ok(());
             };
             let first_head = self.first_head.get_or_insert_with(|| head.clone()).clone();
-            let mut at_end = self.cursor == head || first_head.is_empty();
+            // An answer without entries says that nothing is stored behind our place.
+            let mut at_end = true;
             if let Some(last) = entries.last() {
                 at_end = last.cursor == head || entries.iter().any(|e| e.cursor == first_head);
                 self.take(entries).await?;

@@ -9,6 +9,7 @@ use core_routing::{Answer, Input, Rejection, Routing};
 use core_types::{AgentId, TenantId};
 use lib_platform::{Clock, Context, Lifecycle, Refusal};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::Config;
 use crate::order::{Change, Look, Order, Orders};
@@ -20,6 +21,8 @@ use crate::write::Write;
 const TOGETHER: usize = 256;
 /// Log entries without effect on routing after which the place in the log is stored all the same.
 const ENTRIES_UNSTORED: usize = 10_000;
+/// How long the log's answers to reports wait for a commit to join. Wall time.
+const FLUSH: Duration = Duration::from_millis(50);
 /// How often a commit is tried before the service gives up; state in memory is ahead by then.
 const COMMIT_ATTEMPTS: u32 = 5;
 
@@ -44,6 +47,9 @@ struct Unstored {
     cursor: Option<String>,
     entries: usize,
     reported: Option<i64>,
+    /// When `reported` is stored without waiting for company: the log takes repeated reports, but
+    /// may list them twice.
+    flush_at: Option<Instant>,
 }
 
 /// What happens after the commit, and which tenants to settle before it.
@@ -97,6 +103,12 @@ impl Hub {
                     None => std::future::pending().await,
                 }
             };
+            let flush = async {
+                match self.unstored.flush_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 count = arrivals.recv_many(&mut orders, TOGETHER) => {
                     if count == 0 {
@@ -104,6 +116,10 @@ impl Hub {
                     }
                 }
                 () = timer => {}
+                () = flush => {
+                    self.write_rest().await?;
+                    continue;
+                }
                 () = &mut stopped => return self.write_rest().await,
             }
             self.work(orders.drain(..)).await?;
@@ -300,6 +316,7 @@ impl Hub {
                     follow.dirty.insert(tenant);
                 }
                 self.unstored.reported = Some(up_to);
+                self.unstored.flush_at.get_or_insert(Instant::now() + FLUSH);
             }
             Order::CaughtUp => {
                 self.caught_up = true;

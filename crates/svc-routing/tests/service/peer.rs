@@ -163,6 +163,9 @@ impl Peer {
         }
         let event = match record.record.unwrap() {
             Record::Offered(offered) => {
+                if known.owner.is_some() {
+                    return refused("ALREADY_ASSIGNED");
+                }
                 if known.offers.contains(&offered.offer_id) {
                     return accepted;
                 }
