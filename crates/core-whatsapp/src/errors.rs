@@ -1,9 +1,11 @@
 //! Meta's error codes: what they mean, what a program does about them and what a person can.
 //! Source: `whatsapp-cloud-api.md`, section 2.6.
 
-mod table;
+mod features;
+mod platform;
 
-use crate::errors::table::ROWS;
+/// The first code of [`features`].
+const FEATURES: i64 = 132_000;
 
 /// What a program does with a request Meta refused with this code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +35,31 @@ pub struct ErrorRow {
     pub remedy: &'static str,
 }
 
+const fn row(
+    code: i64,
+    last: i64,
+    action: Action,
+    meaning: &'static str,
+    remedy: &'static str,
+) -> ErrorRow {
+    ErrorRow {
+        code,
+        last,
+        meaning,
+        action,
+        remedy,
+    }
+}
+
 /// The row of `code`, if it is a code Meta documents.
 pub fn lookup(code: i64) -> Option<&'static ErrorRow> {
-    let after = ROWS.partition_point(|row| row.code <= code);
-    let row = &ROWS[after.checked_sub(1)?];
+    let rows = if code < FEATURES {
+        platform::ROWS
+    } else {
+        features::ROWS
+    };
+    let after = rows.partition_point(|row| row.code <= code);
+    let row = &rows[after.checked_sub(1)?];
     (code <= row.last).then_some(row)
 }
 
@@ -55,7 +78,8 @@ mod tests {
 
     #[test]
     fn rows_are_sorted_and_apart() {
-        for pair in ROWS.windows(2) {
+        let all: Vec<_> = platform::ROWS.iter().chain(features::ROWS).collect();
+        for pair in all.windows(2) {
             assert!(
                 pair[0].last < pair[1].code,
                 "{} {}",
@@ -64,9 +88,10 @@ mod tests {
             );
         }
         assert!(
-            ROWS.iter()
+            all.iter()
                 .all(|row| row.code <= row.last && !row.meaning.is_empty())
         );
+        assert!(platform::ROWS.iter().all(|row| row.last < FEATURES));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use core_types::{ContactIdentity, Content, PlatformError, WhatsAppMessageId};
 
 pub use answer::read_answer;
 pub use check::check;
+pub(crate) use check::{media_source, parameter as template_text};
 pub use decode::decode;
 pub use encode::encode;
 

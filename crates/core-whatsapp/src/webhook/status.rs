@@ -53,7 +53,7 @@ fn reading(status: Status<'_>, found: Found<'_, '_>) -> Result<Reading, ItemProb
     if status.kind.is_some_and(|kind| kind.as_str() == "call") {
         return Ok(Reading::Call);
     }
-    let word = status.status.as_ref().map_or("", Word::as_str);
+    let word = status.state.as_ref().map_or("", Word::as_str);
     if word.is_empty() {
         return Err(ItemProblem::missing("status"));
     }

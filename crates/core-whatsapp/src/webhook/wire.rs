@@ -285,7 +285,7 @@ wire! {
     /// What became of a message, or of a call.
     Status {
         id: Word<'a>,
-        status: Word<'a>,
+        state = "status": Word<'a>,
         kind = "type": Word<'a>,
         timestamp: Word<'a>,
         recipient_id: Word<'a>,
