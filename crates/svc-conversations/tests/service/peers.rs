@@ -1,0 +1,232 @@
+//! What conversations asks of others, small enough to be scripted.
+
+use std::sync::{Arc, Mutex};
+
+use core_types::Timestamp;
+use lib_proto::accounts::directory_service_server::DirectoryService;
+use lib_proto::accounts::{self, NumberRecord};
+use lib_proto::common::content::Content as Said;
+use lib_proto::common::{Content, Text};
+use lib_proto::flow_runner::flow_runner_service_server::FlowRunnerService;
+use lib_proto::flow_runner::{self as fr, advanced, flow_effect::Effect, flow_input::Input};
+use lib_proto::templates::template_service_server::TemplateService;
+use lib_proto::{templates as tp, timestamp_to_proto};
+use tonic::{Request, Response, Status};
+
+/// How long the scripted flow waits for an answer.
+pub(crate) const FLOW_WAIT: u64 = 600;
+
+/// Knows the numbers `n1` (tenant acme, flow), `n2` (tenant other, flow) and `n3` (acme, no flow).
+#[derive(Clone)]
+pub(crate) struct Accounts;
+
+fn record(id: &str) -> Option<NumberRecord> {
+    let (tenant, flow) = match id {
+        "n1" => ("acme", "guide"),
+        "n2" => ("other", "guide"),
+        "n3" => ("acme", ""),
+        _ => return None,
+    };
+    Some(NumberRecord {
+        number: Some(accounts::Number {
+            id: id.to_owned(),
+            flow_id: flow.to_owned(),
+            ..accounts::Number::default()
+        }),
+        tenant_id: tenant.to_owned(),
+        ..NumberRecord::default()
+    })
+}
+
+#[tonic::async_trait]
+impl DirectoryService for Accounts {
+    async fn resolve_numbers(
+        &self,
+        request: Request<accounts::ResolveNumbersRequest>,
+    ) -> Result<Response<accounts::ResolveNumbersResponse>, Status> {
+        let ids = request.into_inner().number_ids;
+        let numbers = ids.iter().filter_map(|id| record(id)).collect();
+        Ok(Response::new(accounts::ResolveNumbersResponse { numbers }))
+    }
+
+    async fn resolve_waba(
+        &self,
+        request: Request<accounts::ResolveWabaRequest>,
+    ) -> Result<Response<accounts::ResolveWabaResponse>, Status> {
+        if request.into_inner().waba_id != "w1" {
+            return Err(Status::not_found("no such account"));
+        }
+        Ok(Response::new(accounts::ResolveWabaResponse {
+            tenant_id: "acme".to_owned(),
+            ..accounts::ResolveWabaResponse::default()
+        }))
+    }
+
+    async fn resolve_access_token(
+        &self,
+        _: Request<accounts::ResolveAccessTokenRequest>,
+    ) -> Result<Response<accounts::Caller>, Status> {
+        Err(Status::not_found("no such token"))
+    }
+}
+
+/// Greets, asks, and routes `1` to sales; `bye` ends, `break` fails, a timeout or a failed send
+/// goes to support.
+#[derive(Clone, Default)]
+pub(crate) struct Flows(Arc<Mutex<FlowState>>);
+
+#[derive(Default)]
+struct FlowState {
+    down: bool,
+    calls: Vec<usize>,
+}
+
+impl Flows {
+    /// Whether it answers at all.
+    pub(crate) fn set_down(&self, down: bool) {
+        self.0.lock().unwrap().down = down;
+    }
+
+    /// How many steps each call asked for.
+    pub(crate) fn calls(&self) -> Vec<usize> {
+        self.0.lock().unwrap().calls.clone()
+    }
+}
+
+fn text_of(content: Option<Content>) -> String {
+    match content.and_then(|content| content.content) {
+        Some(Said::Text(text)) => text.body,
+        _ => String::new(),
+    }
+}
+
+fn say(body: &str) -> Effect {
+    Effect::Send(Content {
+        content: Some(Said::Text(Text {
+            body: body.to_owned(),
+            preview_url: false,
+        })),
+    })
+}
+
+fn route(queue: &str) -> Effect {
+    Effect::RouteTo(fr::RouteTo {
+        queue_id: queue.to_owned(),
+        priority: 0,
+    })
+}
+
+fn step(advance: fr::Advance) -> fr::Advanced {
+    let sprint = advance.session.len() as u64 + 1;
+    let (waits, effects) = match advance.input.and_then(|input| input.input) {
+        Some(Input::Start(start)) if text_of(start.message.clone()) == "break" => {
+            let failure = fr::StepFailure {
+                kind: fr::step_failure::Kind::Invalid.into(),
+                message: "the flow is broken".to_owned(),
+            };
+            let result = Some(advanced::Result::Failure(failure));
+            return fr::Advanced { result };
+        }
+        Some(Input::Start(_)) => (true, vec![say("Hello"), say("1 or 2?")]),
+        Some(Input::Message(content)) => match text_of(Some(content)).as_str() {
+            "1" => {
+                let choice = fr::SetVariable {
+                    name: "choice".to_owned(),
+                    value: "1".to_owned(),
+                };
+                let effects = vec![Effect::SetVariable(choice), say("To sales"), route("sales")];
+                (false, effects)
+            }
+            "bye" => {
+                let end = fr::EndEngagement {
+                    reason: String::new(),
+                };
+                (false, vec![Effect::End(end)])
+            }
+            _ => (true, vec![say("1 or 2, please")]),
+        },
+        _ => (false, vec![route("support")]),
+    };
+    let now = Timestamp::from_seconds(advance.now.unwrap().seconds).unwrap();
+    let until = now.plus(std::time::Duration::from_secs(FLOW_WAIT));
+    let numbered = effects.into_iter().enumerate();
+    let effects = numbered.map(|(index, effect)| fr::FlowEffect {
+        key: format!("{sprint}.{index}"),
+        effect: Some(effect),
+    });
+    let mut session = advance.session;
+    session.push(b'x');
+    fr::Advanced {
+        result: Some(advanced::Result::Step(fr::Step {
+            session,
+            flow_version: 3,
+            effects: effects.collect(),
+            wait: waits.then(|| fr::FlowWait {
+                wait: sprint,
+                until: Some(timestamp_to_proto(until)),
+            }),
+            finished: !waits,
+            path: vec![format!("Step{sprint}/next")],
+        })),
+    }
+}
+
+#[tonic::async_trait]
+impl FlowRunnerService for Flows {
+    async fn advance(
+        &self,
+        request: Request<fr::AdvanceRequest>,
+    ) -> Result<Response<fr::AdvanceResponse>, Status> {
+        let steps = request.into_inner().steps;
+        let mut state = self.0.lock().unwrap();
+        if state.down {
+            return Err(Status::unavailable("down"));
+        }
+        state.calls.push(steps.len());
+        let results = steps.into_iter().map(step).collect();
+        Ok(Response::new(fr::AdvanceResponse { results }))
+    }
+}
+
+/// Knows one template, `offer`.
+#[derive(Clone)]
+pub(crate) struct Templates;
+
+#[tonic::async_trait]
+impl TemplateService for Templates {
+    async fn list_templates(
+        &self,
+        _: Request<tp::ListTemplatesRequest>,
+    ) -> Result<Response<tp::ListTemplatesResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+
+    async fn get_template(
+        &self,
+        _: Request<tp::GetTemplateRequest>,
+    ) -> Result<Response<tp::Template>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+
+    async fn sync_templates(
+        &self,
+        _: Request<tp::SyncTemplatesRequest>,
+    ) -> Result<Response<tp::SyncTemplatesResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+
+    async fn prepare_template(
+        &self,
+        request: Request<tp::PrepareTemplateRequest>,
+    ) -> Result<Response<tp::PrepareTemplateResponse>, Status> {
+        let mut template = request.into_inner().template.unwrap();
+        if template.name != "offer" {
+            return Err(Status::not_found("there is no such template"));
+        }
+        template.rendered = "An offer for you".to_owned();
+        template.category = "marketing".to_owned();
+        Ok(Response::new(tp::PrepareTemplateResponse {
+            template: Some(template),
+        }))
+    }
+}

@@ -1,0 +1,433 @@
+//! A running service with a clock of its own, and short ways to talk to it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use core_types::{
+    ContactIdentity, Content, DeliveryStatus, Fact, FactBody, InboundMessage, NumberId,
+    StatusUpdate, TenantId, Timestamp, WabaId, WhatsAppMessageId,
+};
+use lib_platform::server::Options;
+use lib_platform::{
+    Authenticator, AuthorizedChannel, Caller, Clock, Context, IdSource, Lifecycle, Listeners,
+    Peers, Role, channel, serve,
+};
+use lib_proto::accounts::directory_service_server::DirectoryServiceServer;
+use lib_proto::conversations::conversation_log_service_client::ConversationLogServiceClient;
+use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
+use lib_proto::conversations::receive_result::Outcome;
+use lib_proto::conversations::{self as pb, log_entry::Event};
+use lib_proto::flow_runner::flow_runner_service_server::FlowRunnerServiceServer;
+use lib_proto::templates::template_service_server::TemplateServiceServer;
+use lib_proto::timestamp_to_proto;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tonic::Streaming;
+
+use crate::peers::{Accounts, Flows, Templates};
+
+/// When every test begins, in Unix seconds.
+const START: i64 = 1_795_000_000;
+
+/// A running service.
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    pub(crate) flows: Flows,
+    folder: TempDir,
+    ids: IdSource,
+    life: Lifecycle,
+    address: String,
+}
+
+fn users(address: &str) -> Vec<(String, Caller)> {
+    let _ = address;
+    let user = |tenant: &str, user: &str, role| Caller::User {
+        tenant: TenantId::new(tenant).unwrap(),
+        user: user.to_owned(),
+        roles: BTreeSet::from([role]),
+    };
+    vec![
+        (
+            "service".into(),
+            Caller::Service {
+                name: "test".into(),
+            },
+        ),
+        ("ada".into(), user("acme", "ada", Role::Agent)),
+        ("bob".into(), user("acme", "bob", Role::Agent)),
+        ("sue".into(), user("acme", "sue", Role::Supervisor)),
+        ("eve".into(), user("other", "eve", Role::Administrator)),
+    ]
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let mut world = Self {
+            clock: Clock::virtual_at(Timestamp::from_seconds(START).unwrap()),
+            flows: Flows::default(),
+            folder: TempDir::new().unwrap(),
+            ids: IdSource::counted(),
+            life: Lifecycle::new(),
+            address: String::new(),
+        };
+        world.run().await;
+        world
+    }
+
+    async fn run(&mut self) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.address = format!("http://{}", listener.local_addr().unwrap());
+        self.life = Lifecycle::new();
+        let addresses = [("*".to_owned(), self.address.clone())];
+        let context = Context {
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
+            life: self.life.clone(),
+            peers: Peers::new(addresses, "service").unwrap(),
+            data_dir: self.folder.path().to_owned(),
+        };
+        let parts = svc_conversations::start(svc_conversations::Config::default(), context).await;
+        let parts = parts
+            .unwrap()
+            .grpc(DirectoryServiceServer::new(Accounts))
+            .grpc(FlowRunnerServiceServer::new(self.flows.clone()))
+            .grpc(TemplateServiceServer::new(Templates));
+        let listeners = Listeners {
+            grpc: listener,
+            http: None,
+        };
+        let options = Options {
+            authenticator: Authenticator::new(self.clock.clone(), users(&self.address), None),
+            reflection: None,
+        };
+        let life = self.life.clone();
+        tokio::spawn(async move { serve(parts, listeners, options, &life).await.unwrap() });
+    }
+
+    /// Stops the service and starts it again on the same files.
+    pub(crate) async fn restart(&mut self) {
+        self.life.stop();
+        assert!(self.life.drained(Duration::from_secs(10)).await);
+        self.run().await;
+    }
+
+    /// Everything stored is what the log says.
+    pub(crate) async fn verify(&self) {
+        let report = svc_conversations::verify_replay_of(self.folder.path())
+            .await
+            .unwrap();
+        assert_eq!(report.differences, Vec::<String>::new());
+        assert!(report.events > 0);
+    }
+
+    fn channel(&self, token: &str) -> AuthorizedChannel {
+        channel::connect(&self.address, token).unwrap()
+    }
+
+    pub(crate) fn people(&self, token: &str) -> ConversationServiceClient<AuthorizedChannel> {
+        ConversationServiceClient::new(self.channel(token))
+    }
+
+    pub(crate) fn log(&self) -> ConversationLogServiceClient<AuthorizedChannel> {
+        ConversationLogServiceClient::new(self.channel("service"))
+    }
+
+    pub(crate) async fn receive(&self, facts: Vec<Fact>) -> Vec<Outcome> {
+        self.receive_items(facts)
+            .await
+            .iter()
+            .map(pb::ReceiveResult::outcome)
+            .collect()
+    }
+
+    pub(crate) async fn receive_items(&self, facts: Vec<Fact>) -> Vec<pb::ReceiveResult> {
+        let items = facts.iter().map(|fact| pb::ReceivedItem {
+            fact: Some(fact.into()),
+            admitted_at: Some(timestamp_to_proto(self.clock.now())),
+            traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
+        });
+        let request = pb::ReceiveRequest {
+            items: items.collect(),
+        };
+        self.log()
+            .receive(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .results
+    }
+
+    /// A customer says something, and it is taken in.
+    pub(crate) async fn says(&self, id: &str, phone: &str, body: &str) {
+        let outcomes = self.receive(vec![self.text(id, phone, body)]).await;
+        assert_eq!(outcomes, [Outcome::Taken]);
+    }
+
+    pub(crate) fn text(&self, id: &str, phone: &str, body: &str) -> Fact {
+        let content = Content::Text {
+            body: body.to_owned(),
+            preview_url: false,
+        };
+        self.message("n1", id, phone, content)
+    }
+
+    pub(crate) fn message(&self, number: &str, id: &str, phone: &str, content: Content) -> Fact {
+        fact(
+            number,
+            &format!("m:{id}"),
+            FactBody::Message(Box::new(InboundMessage {
+                id: WhatsAppMessageId::new(id).unwrap(),
+                from: ContactIdentity::from_phone(phone).unwrap(),
+                sent_at: self.clock.now(),
+                content,
+                context: None,
+                referral: None,
+                group_id: None,
+                errors: Vec::new(),
+            })),
+        )
+    }
+
+    pub(crate) fn status(&self, wamid: &str, status: DeliveryStatus, callback: &str) -> Fact {
+        fact(
+            "n1",
+            &format!("s:{wamid}:{}:", status.word()),
+            FactBody::Status(Box::new(StatusUpdate {
+                id: WhatsAppMessageId::new(wamid).unwrap(),
+                status,
+                occurred_at: self.clock.now(),
+                recipient: ContactIdentity::default(),
+                participant: None,
+                callback_data: (!callback.is_empty()).then(|| format!("v1.{callback}")),
+                pricing: None,
+                billing_conversation: None,
+                billing_conversation_expires: None,
+                billing_conversation_origin: None,
+                errors: Vec::new(),
+            })),
+        )
+    }
+
+    /// The one conversation of a phone number.
+    pub(crate) async fn conversation(&self, phone: &str) -> pb::Conversation {
+        let request = pb::ListConversationsRequest {
+            contact: phone.to_owned(),
+            ..pb::ListConversationsRequest::default()
+        };
+        let found = self.people("service").list_conversations(request).await;
+        let mut found = found.unwrap().into_inner().conversations;
+        assert_eq!(found.len(), 1, "conversations of {phone}");
+        found.remove(0)
+    }
+
+    pub(crate) async fn engagement(&self, id: &str) -> pb::Engagement {
+        let request = pb::GetEngagementRequest { id: id.to_owned() };
+        let found = self.people("service").get_engagement(request).await;
+        found.unwrap().into_inner()
+    }
+
+    pub(crate) async fn messages(&self, conversation: &str) -> Vec<pb::Message> {
+        let request = pb::ListMessagesRequest {
+            conversation_id: conversation.to_owned(),
+            page_size: 500,
+            ..pb::ListMessagesRequest::default()
+        };
+        let found = self.people("service").list_messages(request).await;
+        found.unwrap().into_inner().messages
+    }
+
+    /// Follows the log from `cursor`.
+    pub(crate) async fn watch(&self, token: &str, cursor: &str) -> Follower {
+        let request = pb::WatchRequest {
+            cursor: cursor.to_owned(),
+            ..pb::WatchRequest::default()
+        };
+        let stream = self
+            .people(token)
+            .watch(request)
+            .await
+            .unwrap()
+            .into_inner();
+        Follower {
+            stream,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Follows what is to be sent.
+    pub(crate) async fn outbox(&self) -> Intents {
+        let request = pb::WatchOutboxRequest {
+            sender: "test".to_owned(),
+        };
+        let stream = self.log().watch_outbox(request).await.unwrap().into_inner();
+        Intents {
+            stream,
+            waiting: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn grant(&self, message: &str, attempt: u32) -> bool {
+        let request = pb::StartAttemptsRequest {
+            attempts: vec![pb::AttemptKey {
+                message_id: message.to_owned(),
+                attempt,
+            }],
+            sender: "test".to_owned(),
+        };
+        let answer = self.log().start_attempts(request).await.unwrap();
+        answer.into_inner().granted[0]
+    }
+
+    pub(crate) async fn finish(
+        &self,
+        message: &str,
+        attempt: u32,
+        outcome: pb::attempt_result::Outcome,
+    ) {
+        let request = pb::FinishAttemptsRequest {
+            results: vec![pb::AttemptResult {
+                attempt: Some(pb::AttemptKey {
+                    message_id: message.to_owned(),
+                    attempt,
+                }),
+                outcome: Some(outcome),
+            }],
+        };
+        self.log().finish_attempts(request).await.unwrap();
+    }
+
+    /// Sends whatever is announced until `count` messages were accepted; returns their intents.
+    pub(crate) async fn send_all(
+        &self,
+        outbox: &mut Intents,
+        count: usize,
+    ) -> Vec<pb::OutboxIntent> {
+        let mut sent = Vec::new();
+        while sent.len() < count {
+            let intent = outbox.next().await;
+            if self.grant(&intent.message_id, intent.attempt).await {
+                let wamid = format!("wamid.{}", intent.message_id);
+                self.finish(&intent.message_id, intent.attempt, accepted(&wamid))
+                    .await;
+                sent.push(intent);
+            }
+        }
+        sent
+    }
+
+    pub(crate) async fn route(
+        &self,
+        engagement: &str,
+        epoch: u32,
+        record: pb::routing_record::Record,
+    ) -> pb::RoutingRecordResult {
+        let request = pb::RecordRoutingRequest {
+            records: vec![pb::RoutingRecord {
+                engagement_id: engagement.to_owned(),
+                epoch,
+                record: Some(record),
+            }],
+        };
+        let answer = self.log().record_routing(request).await.unwrap();
+        answer.into_inner().results.remove(0)
+    }
+
+    /// A customer chooses sales and `agent` takes the engagement; returns its id.
+    pub(crate) async fn assigned(&self, phone: &str, agent: &str) -> String {
+        self.says(&format!("w-a-{phone}"), phone, "hi").await;
+        self.says(&format!("w-b-{phone}"), phone, "1").await;
+        let engagement = self.conversation(phone).await.engagement_id;
+        let answer = self.route(&engagement, 1, assign("o1", agent)).await;
+        assert!(answer.accepted, "{}", answer.reason);
+        engagement
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.life.stop();
+    }
+}
+
+/// Entries as they come.
+pub(crate) struct Follower {
+    stream: Streaming<pb::WatchResponse>,
+    waiting: Vec<pb::LogEntry>,
+}
+
+impl Follower {
+    pub(crate) async fn next(&mut self) -> pb::LogEntry {
+        while self.waiting.is_empty() {
+            let wait = tokio::time::timeout(Duration::from_secs(10), self.stream.message());
+            let answer = wait.await.expect("no entry came").unwrap().unwrap();
+            self.waiting = answer.entries;
+        }
+        self.waiting.remove(0)
+    }
+
+    /// Waits for an entry that `pick` takes.
+    pub(crate) async fn until<T>(&mut self, pick: impl Fn(&Event) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = self.next().await.event.as_ref().and_then(&pick) {
+                return found;
+            }
+        }
+    }
+
+    /// Waits until `message` ended in `state`.
+    pub(crate) async fn ended(&mut self, message: &str, state: pb::SendState) -> pb::AttemptEnded {
+        self.until(|event| match event {
+            Event::AttemptEnded(ended)
+                if ended.message_id == message && ended.send_state() == state =>
+            {
+                Some(ended.clone())
+            }
+            _ => None,
+        })
+        .await
+    }
+}
+
+/// Intents as they come.
+pub(crate) struct Intents {
+    stream: Streaming<pb::WatchOutboxResponse>,
+    waiting: Vec<pb::OutboxIntent>,
+}
+
+impl Intents {
+    pub(crate) async fn next(&mut self) -> pb::OutboxIntent {
+        while self.waiting.is_empty() {
+            let wait = tokio::time::timeout(Duration::from_secs(10), self.stream.message());
+            self.waiting = wait
+                .await
+                .expect("no intent came")
+                .unwrap()
+                .unwrap()
+                .intents;
+        }
+        self.waiting.remove(0)
+    }
+}
+
+pub(crate) fn fact(number: &str, key: &str, body: FactBody) -> Fact {
+    Fact {
+        waba_id: WabaId::new("w1").unwrap(),
+        number_id: NumberId::new(number).ok(),
+        dedupe_key: key.to_owned(),
+        body,
+    }
+}
+
+pub(crate) fn accepted(wamid: &str) -> pb::attempt_result::Outcome {
+    pb::attempt_result::Outcome::Accepted(pb::AttemptAccepted {
+        whatsapp_message_id: wamid.to_owned(),
+    })
+}
+
+pub(crate) fn assign(offer: &str, agent: &str) -> pb::routing_record::Record {
+    pb::routing_record::Record::Assign(pb::Assign {
+        offer_id: offer.to_owned(),
+        agent_id: agent.to_owned(),
+        wrap_up_seconds: 30,
+    })
+}
