@@ -1,0 +1,56 @@
+//! Ingress alone, as `cargo xtask bench ingress` measures it: the real service on the real server,
+//! with the telemetry of production, on free ports.
+//!
+//! `bench_server DATA_DIR LOG_ADDRESS`: items go to the conversation log at LOG_ADDRESS
+//! (`127.0.0.1:1`, where nobody listens, leaves them in the inbox). Prints its HTTP address.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use lib_platform::server::Options;
+use lib_platform::telemetry::{LogFormat, Settings};
+use lib_platform::{Authenticator, Clock, Context, IdSource, Lifecycle, Listeners, Peers};
+use tokio::net::TcpListener;
+
+/// The secret the driver signs with.
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut args = std::env::args().skip(1);
+    let usage = "usage: bench_server DATA_DIR LOG_ADDRESS";
+    let data_dir = PathBuf::from(args.next().context(usage)?);
+    let log = args.next().context(usage)?;
+    let _telemetry = lib_platform::telemetry::start(&Settings {
+        service: "ingress".into(),
+        filter: "info".into(),
+        format: LogFormat::Text,
+        otlp_endpoint: None,
+    })?;
+    let life = Lifecycle::new();
+    let context = Context {
+        clock: Clock::system(),
+        ids: IdSource::random(),
+        life: life.clone(),
+        peers: Peers::new([("*".to_owned(), format!("http://{log}"))], "bench")?,
+        data_dir,
+    };
+    let config = svc_ingress::Config {
+        app_secrets: vec![SECRET.into()],
+        ..svc_ingress::Config::default()
+    };
+    let parts = svc_ingress::start(config, context).await?;
+    let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let grpc = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    println!("{}", http.local_addr()?);
+    let listeners = Listeners {
+        grpc,
+        http: Some(http),
+    };
+    let options = Options {
+        authenticator: Authenticator::new(Clock::system(), [], None),
+        reflection: None,
+    };
+    lib_platform::serve(parts, listeners, options, &life).await
+}
