@@ -11,6 +11,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use core_types::Timestamp;
+use core_whatsapp::signature::{AppSecret, Verifier};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use lib_platform::server::Options;
 use lib_platform::{
@@ -50,6 +51,16 @@ impl Webhook {
         let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
         mac.update(&self.bytes);
         self.signature == format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+    }
+
+    /// Asserts that the rest of Frontdesk takes it: signature and every item.
+    pub fn assert_readable(&self) {
+        let secret = AppSecret::new(SECRET).unwrap();
+        let verifier = Verifier::new(vec![secret]).unwrap();
+        assert!(verifier.verify(Some(&self.signature), &self.bytes));
+        for item in core_whatsapp::webhook::read(&self.bytes).unwrap() {
+            assert!(item.result.is_ok(), "{item:?}");
+        }
     }
 
     /// Every `value` of every change, with its field.
@@ -187,6 +198,7 @@ impl Receiver {
         let seen = within(seen.wait_for(|seen| pick(seen).len() >= count))
             .await
             .unwrap();
+        seen.iter().for_each(Webhook::assert_readable);
         pick(&seen)
     }
 
