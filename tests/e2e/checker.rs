@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
 use lib_proto::conversations::log_entry::Event;
 use lib_proto::conversations::{
-    Direction, EngagementState, ListConversationsRequest, ListEngagementsRequest,
+    Direction, Engagement, EngagementState, ListConversationsRequest, ListEngagementsRequest,
     ListMessagesRequest, Message, SendState, WatchRequest,
 };
 
@@ -64,7 +64,7 @@ pub(crate) async fn read(at: &Addresses) -> Stored {
             let states = engagements
                 .engagements
                 .iter()
-                .map(|engagement| engagement.state());
+                .map(Engagement::state);
             stored.states.entry(customer).or_default().extend(states);
         }
         if page.next_page_token.is_empty() {

@@ -57,10 +57,10 @@ impl Terminal {
                 self.seen.drain(..=at);
                 return;
             }
-            match self.screen.recv_timeout(PATIENCE) {
-                Ok(line) => self.seen.push(line),
-                Err(_) => panic!("`{text}` is not on the screen: {:?}", self.seen),
-            }
+            let Ok(line) = self.screen.recv_timeout(PATIENCE) else {
+                panic!("`{text}` is not on the screen: {:?}", self.seen)
+            };
+            self.seen.push(line);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! End-to-end tests: real processes, real HTTP and gRPC, and an outside checker.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod checker;
 mod conversation;
 mod demo;

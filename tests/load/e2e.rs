@@ -74,8 +74,10 @@ async fn bench(args: &Args, folder: &std::path::Path) -> anyhow::Result<()> {
     }
     let cpu_before = cpu_micros(process.id())?;
     let own_before = cpu_micros(std::process::id())?;
-    let (sends_before, told_before) =
-        (world.sends.load(Ordering::Relaxed), world.told.load(Ordering::Relaxed));
+    let (sends_before, told_before) = (
+        world.sends.load(Ordering::Relaxed),
+        world.told.load(Ordering::Relaxed),
+    );
     let started = Instant::now();
     let load = under_load(args, &world).await?;
     let elapsed = started.elapsed();
@@ -84,7 +86,11 @@ async fn bench(args: &Args, folder: &std::path::Path) -> anyhow::Result<()> {
     let own = cpu_micros(std::process::id())? - own_before;
     let sends = world.sends.load(Ordering::Relaxed) - sends_before;
     let told = world.told.load(Ordering::Relaxed) - told_before;
-    ensure!(sends == load.conversations * 2, "{sends} sends for {} conversations", load.conversations);
+    ensure!(
+        sends == load.conversations * 2,
+        "{sends} sends for {} conversations",
+        load.conversations
+    );
     let messages = load.conversations * 2 + sends;
     let per_message = cpu as f64 / messages as f64;
     let rate = load.conversations as f64 / elapsed.as_secs_f64();
@@ -138,7 +144,10 @@ async fn under_load(args: &Args, world: &World) -> anyhow::Result<Load> {
             })
         })
         .collect();
-    let mut load = Load { conversations: 0, replies: Histogram::new(3)? };
+    let mut load = Load {
+        conversations: 0,
+        replies: Histogram::new(3)?,
+    };
     for task in tasks {
         let (count, times) = task.await??;
         load.conversations += count;
@@ -155,12 +164,19 @@ async fn settle(at: &Addresses, world: &World) -> anyhow::Result<()> {
     let since = Instant::now();
     loop {
         let inbox = ingress.get_inbox(GetInboxRequest {}).await?.into_inner();
-        ensure!(inbox.parked_items == 0, "{} items are parked", inbox.parked_items);
+        ensure!(
+            inbox.parked_items == 0,
+            "{} items are parked",
+            inbox.parked_items
+        );
         let told = world.told.load(Ordering::Relaxed);
         if inbox.waiting_deliveries == 0 && told == 2 * world.sends.load(Ordering::Relaxed) {
             return Ok(());
         }
-        ensure!(since.elapsed() < Duration::from_secs(60), "it does not settle: {inbox:?}");
+        ensure!(
+            since.elapsed() < Duration::from_secs(60),
+            "it does not settle: {inbox:?}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -170,7 +186,12 @@ fn cpu_micros(process: u32) -> anyhow::Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     let fields = stat.rsplit_once(") ").context("no command in stat")?.1;
     let mut numbers = fields.split(' ').skip(11).map(str::parse::<u64>);
-    let mut next = || numbers.next().context("stat is short")?.context("stat holds no number");
+    let mut next = || {
+        numbers
+            .next()
+            .context("stat is short")?
+            .context("stat holds no number")
+    };
     // A tick is 10 ms on every Linux we run on.
     Ok((next()? + next()?) * 10_000)
 }
@@ -180,7 +201,14 @@ impl World {
         let (statuses, updates) = mpsc::unbounded_channel();
         let client = lib_platform::outbound::client(Duration::from_secs(30))?;
         let (waiting, sends, told) = (Arc::default(), Arc::default(), Arc::default());
-        let world = Self { client, webhooks, waiting, sends, statuses, told };
+        let world = Self {
+            client,
+            webhooks,
+            waiting,
+            sends,
+            statuses,
+            told,
+        };
         let routes = Router::new()
             .route("/{version}/{number}/messages", post(accept))
             .route("/{version}/{waba}/message_templates", get(no_templates))
@@ -193,9 +221,16 @@ impl World {
 
     async fn post(&self, body: String) -> anyhow::Result<()> {
         let signature = webhook::sign(body.as_bytes());
-        let request = self.client.post(&self.webhooks).header("x-hub-signature-256", signature);
+        let request = self
+            .client
+            .post(&self.webhooks)
+            .header("x-hub-signature-256", signature);
         let answer = request.body(body).send().await?;
-        ensure!(answer.status() == 200, "a webhook was answered {}", answer.status());
+        ensure!(
+            answer.status() == 200,
+            "a webhook was answered {}",
+            answer.status()
+        );
         Ok(())
     }
 
@@ -203,18 +238,35 @@ impl World {
     /// microseconds from the webhook to each of the two replies.
     async fn conversation(&self, customer: &str) -> anyhow::Result<[u64; 2]> {
         let (replies, mut arrivals) = mpsc::unbounded_channel();
-        self.waiting.lock().expect("no panic holds it").insert(customer.to_owned(), replies);
+        self.waiting
+            .lock()
+            .expect("no panic holds it")
+            .insert(customer.to_owned(), replies);
         let written = Instant::now();
-        self.post(webhook::text(customer, &format!("wamid.{customer}.1"), "Hi")).await?;
+        self.post(webhook::text(
+            customer,
+            &format!("wamid.{customer}.1"),
+            "Hi",
+        ))
+        .await?;
         let mut micros = [0; 2];
         for (micros, starts) in micros.iter_mut().zip(["Hey there!", "• For Sales"]) {
             let reply = tokio::time::timeout(Duration::from_secs(30), arrivals.recv()).await;
-            let reply = reply.context("no reply within 30 s")?.context("the Graph API is gone")?;
-            ensure!(reply.starts_with(starts), "`{reply}` instead of `{starts} …`");
+            let reply = reply
+                .context("no reply within 30 s")?
+                .context("the Graph API is gone")?;
+            ensure!(
+                reply.starts_with(starts),
+                "`{reply}` instead of `{starts} …`"
+            );
             *micros = written.elapsed().as_micros() as u64;
         }
-        self.post(webhook::text(customer, &format!("wamid.{customer}.2"), "2")).await?;
-        self.waiting.lock().expect("no panic holds it").remove(customer);
+        self.post(webhook::text(customer, &format!("wamid.{customer}.2"), "2"))
+            .await?;
+        self.waiting
+            .lock()
+            .expect("no panic holds it")
+            .remove(customer);
         Ok(micros)
     }
 
@@ -236,17 +288,29 @@ async fn accept(State(world): State<World>, Json(body): Json<Value>) -> Json<Val
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let to = text(&body["to"]).trim_start_matches('+').to_owned();
     let wamid = format!("wamid.OUT{}", world.sends.fetch_add(1, Ordering::Relaxed));
-    let waiting = world.waiting.lock().expect("no panic holds it").get(&to).cloned();
+    let waiting = world
+        .waiting
+        .lock()
+        .expect("no panic holds it")
+        .get(&to)
+        .cloned();
     if let Some(waiting) = waiting {
         let _ = waiting.send(text(&body["text"]["body"]));
     }
     let intent = text(&body["biz_opaque_callback_data"]);
     for status in ["sent", "delivered"] {
         let (wamid, to, intent) = (wamid.clone(), to.clone(), intent.clone());
-        let _ = world.statuses.send(Status { wamid, to, intent, status });
+        let _ = world.statuses.send(Status {
+            wamid,
+            to,
+            intent,
+            status,
+        });
     }
-    Json(json!({"messaging_product": "whatsapp", "contacts": [{"input": to, "wa_id": to}],
-                "messages": [{"id": wamid}]}))
+    Json(
+        json!({"messaging_product": "whatsapp", "contacts": [{"input": to, "wa_id": to}],
+                "messages": [{"id": wamid}]}),
+    )
 }
 
 async fn no_templates() -> Json<Value> {

@@ -1,6 +1,8 @@
 //! Rules of the house, as tests: who may import whom, how long a file may be, what may not stand
 //! in the tree.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -49,7 +49,9 @@ async fn on_screen(link: &mut Link, desk: &mut Desk, mut news: NewsReceiver) -> 
     let mut keys = EventStream::new();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
-        screen.0.draw(|frame| view::draw(frame, desk, clock.now()))?;
+        screen
+            .0
+            .draw(|frame| view::draw(frame, desk, clock.now()))?;
         tokio::select! {
             // Countdowns move once a second.
             _ = second.tick() => {}

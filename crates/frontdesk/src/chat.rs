@@ -67,7 +67,9 @@ impl Line {
             content: Some(common::Content::from(&content)),
             ..Default::default()
         };
-        let sent = PhoneServiceClient::new(self.channel.clone()).send_from_phone(request).await;
+        let sent = PhoneServiceClient::new(self.channel.clone())
+            .send_from_phone(request)
+            .await;
         sent.map_err(|status| anyhow::anyhow!("not sent: {}", status.message()))?;
         Ok(())
     }
@@ -78,7 +80,9 @@ impl Line {
             customer: Some(self.customer.clone()),
             number_id: self.number_id.clone(),
         };
-        PhoneServiceClient::new(self.channel.clone()).open_chat(request).await?;
+        PhoneServiceClient::new(self.channel.clone())
+            .open_chat(request)
+            .await?;
         Ok(())
     }
 
@@ -98,7 +102,10 @@ impl Line {
         }
     }
 
-    async fn follow(&self, events: &mpsc::Sender<Result<PhoneEvent, String>>) -> anyhow::Result<()> {
+    async fn follow(
+        &self,
+        events: &mpsc::Sender<Result<PhoneEvent, String>>,
+    ) -> anyhow::Result<()> {
         let request = WatchPhoneRequest {
             customer: Some(self.customer.clone()),
             number_id: self.number_id.clone(),
@@ -125,15 +132,18 @@ fn happening(event: Result<PhoneEvent, String>) -> Option<Happening> {
         Ok(event) => event,
         Err(problem) => return Some(Happening::Offline(problem)),
     };
-    let at = timestamp_from_proto("at", event.at).ok().flatten().unwrap_or(Timestamp::EPOCH);
+    let at = timestamp_from_proto("at", event.at)
+        .ok()
+        .flatten()
+        .unwrap_or(Timestamp::EPOCH);
     let id = event.whatsapp_message_id;
     match event.event? {
-        phone_event::Event::Arrived(content) => {
-            Content::try_from(content).ok().map(|content| Happening::Arrived { at, id, content })
-        }
-        phone_event::Event::Sent(content) => {
-            Content::try_from(content).ok().map(|content| Happening::Sent { at, id, content })
-        }
+        phone_event::Event::Arrived(content) => Content::try_from(content)
+            .ok()
+            .map(|content| Happening::Arrived { at, id, content }),
+        phone_event::Event::Sent(content) => Content::try_from(content)
+            .ok()
+            .map(|content| Happening::Sent { at, id, content }),
         phone_event::Event::Taken(_) => Some(Happening::Taken { id }),
         phone_event::Event::BusinessRead(_) => Some(Happening::BusinessRead { id }),
     }
@@ -148,7 +158,10 @@ fn content_of(phone: &Phone, line: &str) -> Content {
             title: option.title.clone(),
             data: None,
         }),
-        None => Content::Text { body: line.to_owned(), preview_url: false },
+        None => Content::Text {
+            body: line.to_owned(),
+            preview_url: false,
+        },
     }
 }
 
@@ -231,12 +244,16 @@ async fn on_pipe(
 
 fn plain(happening: &Happening) -> Option<String> {
     match happening {
-        Happening::Arrived { at, content, .. } => {
-            Some(format!("{} < {}", clock_time(*at), printable(&content.summary())))
-        }
-        Happening::Sent { at, content, .. } => {
-            Some(format!("{} > {}", clock_time(*at), printable(&content.summary())))
-        }
+        Happening::Arrived { at, content, .. } => Some(format!(
+            "{} < {}",
+            clock_time(*at),
+            printable(&content.summary())
+        )),
+        Happening::Sent { at, content, .. } => Some(format!(
+            "{} > {}",
+            clock_time(*at),
+            printable(&content.summary())
+        )),
         Happening::Offline(problem) => Some(format!("-- {problem}")),
         Happening::Taken { .. } | Happening::BusinessRead { .. } => None,
     }

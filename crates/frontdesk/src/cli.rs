@@ -48,13 +48,14 @@ pub(crate) struct DevArgs {
     /// Send to this Graph API instead of the sandbox, such as <https://graph.facebook.com>.
     #[arg(long, env = "FRONTDESK_GRAPH_URL")]
     pub(crate) graph_url: Option<String>,
-    /// How long an attempt to send may take before its outcome counts as unknown, in seconds.
-    #[arg(long, env = "FRONTDESK_ATTEMPT_SECONDS", default_value_t = 60, hide = true)]
-    pub(crate) attempt_seconds: u64,
+    /// How long an attempt to send may take before its outcome counts as unknown, in seconds
+    /// (60).
+    #[arg(long, env = "FRONTDESK_ATTEMPT_SECONDS", hide = true)]
+    pub(crate) attempt_seconds: Option<u64>,
     /// How long a status may clear up an unknown outcome before the message is sent again, in
-    /// seconds.
-    #[arg(long, env = "FRONTDESK_QUIET_SECONDS", default_value_t = 120, hide = true)]
-    pub(crate) quiet_seconds: u64,
+    /// seconds (120).
+    #[arg(long, env = "FRONTDESK_QUIET_SECONDS", hide = true)]
+    pub(crate) quiet_seconds: Option<u64>,
     #[command(flatten)]
     pub(crate) telemetry: TelemetryArgs,
 }
@@ -83,7 +84,11 @@ pub(crate) enum LogFormat {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServerArgs {
     /// The installation's gRPC address.
-    #[arg(long, env = "FRONTDESK_SERVER", default_value = "http://127.0.0.1:50051")]
+    #[arg(
+        long,
+        env = "FRONTDESK_SERVER",
+        default_value = "http://127.0.0.1:50051"
+    )]
     pub(crate) server: String,
 }
 
@@ -101,7 +106,12 @@ pub(crate) struct ChatArgs {
     #[arg(long, default_value = crate::seed::NUMBER_ID)]
     pub(crate) number: String,
     /// Access token.
-    #[arg(long, env = "FRONTDESK_TOKEN", default_value = "dev-admin", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "FRONTDESK_TOKEN",
+        default_value = "dev-admin",
+        hide_env_values = true
+    )]
     pub(crate) token: String,
 }
 

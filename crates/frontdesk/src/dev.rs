@@ -1,13 +1,14 @@
 //! `frontdesk` and `frontdesk dev`: run everything, say what to try, stop cleanly.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use lib_platform::telemetry::{self, Telemetry};
 use lib_platform::{Clock, IdSource};
 
 use crate::cli::{DevArgs, LogFormat, TelemetryArgs};
-use crate::installation::{Installation, Settings};
+use crate::installation::{Installation, Sending, Settings};
 use crate::seed;
 
 /// Runs until Ctrl-C or SIGTERM.
@@ -16,8 +17,14 @@ use crate::seed;
 /// When something cannot start, fails, or does not stop in time.
 pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
     let telemetry = start_telemetry(&args.telemetry)?;
-    let temporary = if args.ephemeral { Some(tempfile::tempdir()?) } else { None };
-    let data_dir = temporary.as_ref().map_or(args.data_dir.clone(), |dir| dir.path().to_owned());
+    let temporary = if args.ephemeral {
+        Some(tempfile::tempdir()?)
+    } else {
+        None
+    };
+    let data_dir = temporary
+        .as_ref()
+        .map_or(args.data_dir.clone(), |dir| dir.path().to_owned());
     let settings = Settings {
         data_dir: data_dir.clone(),
         http: args.http,
@@ -25,9 +32,20 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
         sandbox: args.sandbox,
         clock: Clock::system(),
         ids: IdSource::random(),
+        sending: Sending {
+            graph_url: args.graph_url,
+            attempt_deadline: args.attempt_seconds.map(Duration::from_secs),
+            quiet_window: args.quiet_seconds.map(Duration::from_secs),
+        },
     };
     let mut installation = Installation::start(settings).await?;
-    println!("{}", welcome(&installation, (!args.ephemeral).then_some(data_dir.as_path())));
+    println!(
+        "{}",
+        welcome(
+            &installation,
+            (!args.ephemeral).then_some(data_dir.as_path())
+        )
+    );
     let outcome = tokio::select! {
         ended = installation.ended() => ended,
         signal = stop_signal() => {

@@ -4,11 +4,14 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use core_types::TenantId;
 use lib_platform::server::{Listeners, Options, bind};
-use lib_platform::{Authenticator, Caller, Clock, Context, IdSource, Lifecycle, Parts, Peers, Role};
+use lib_platform::{
+    Authenticator, Caller, Clock, Context, IdSource, Lifecycle, Parts, Peers, Role,
+};
 use rand::Rng as _;
 
 use crate::seed;
@@ -27,6 +30,18 @@ pub(crate) struct Settings {
     pub(crate) sandbox: String,
     pub(crate) clock: Clock,
     pub(crate) ids: IdSource,
+    pub(crate) sending: Sending,
+}
+
+/// How messages leave.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sending {
+    /// Another Graph API than the sandbox.
+    pub(crate) graph_url: Option<String>,
+    /// How long an attempt may take.
+    pub(crate) attempt_deadline: Option<Duration>,
+    /// How long a status may clear up an unknown outcome.
+    pub(crate) quiet_window: Option<Duration>,
 }
 
 /// A running installation.
@@ -80,34 +95,52 @@ impl Installation {
         let callers = dev_callers(&service_token)?;
         let resolver = AccountsTokenResolver::new(context.channel("accounts")?);
         let authenticator = Authenticator::new(settings.clock, callers, Some(Box::new(resolver)));
-        let parts = match start_services(&context, graph, &sandbox_url).await {
+        let parts = match start_services(&context, graph, &sandbox_url, settings.sending).await {
             Ok(parts) => parts,
             Err(error) => {
                 life.stop();
                 return Err(error);
             }
         };
-        let options =
-            Options { authenticator, reflection: Some(lib_proto::FILE_DESCRIPTOR_SET) };
-        let listeners = Listeners { grpc, http: Some(http) };
+        let options = Options {
+            authenticator,
+            reflection: Some(lib_proto::FILE_DESCRIPTOR_SET),
+        };
+        let listeners = Listeners {
+            grpc,
+            http: Some(http),
+        };
         let serving = life.clone();
-        let server = tokio::spawn(async move {
-            lib_platform::serve(parts, listeners, options, &serving).await
-        });
-        let installation =
-            Self { grpc_url, http_url, sandbox_url, life, server, _lock: lock };
+        let server =
+            tokio::spawn(
+                async move { lib_platform::serve(parts, listeners, options, &serving).await },
+            );
+        let installation = Self {
+            grpc_url,
+            http_url,
+            sandbox_url,
+            life,
+            server,
+            _lock: lock,
+        };
         match installation.seed(&service_token).await {
             Ok(()) => Ok(installation),
             Err(error) => {
                 let stopped = installation.stop().await;
-                Err(stopped.err().unwrap_or(error).context("the demo tenant could not be seeded"))
+                Err(stopped
+                    .err()
+                    .unwrap_or(error)
+                    .context("the demo tenant could not be seeded"))
             }
         }
     }
 
     async fn seed(&self, service_token: &str) -> anyhow::Result<()> {
         let callback = format!("{}/webhooks/whatsapp", self.http_url);
-        let secrets = seed::Secrets { app_secret: DEV_APP_SECRET, callback: &callback };
+        let secrets = seed::Secrets {
+            app_secret: DEV_APP_SECRET,
+            callback: &callback,
+        };
         seed::run(&self.grpc_url, service_token, &secrets).await
     }
 
@@ -116,7 +149,9 @@ impl Installation {
     /// # Errors
     /// With the failure that ended it.
     pub(crate) async fn ended(&mut self) -> anyhow::Result<()> {
-        (&mut self.server).await.context("the server task ended abnormally")?
+        (&mut self.server)
+            .await
+            .context("the server task ended abnormally")?
     }
 
     /// Stops, drains and waits.
@@ -133,20 +168,32 @@ async fn start_services(
     context: &Context,
     graph: tokio::net::TcpListener,
     sandbox_url: &str,
+    sending: Sending,
 ) -> anyhow::Result<Parts> {
+    let graph_url = sending.graph_url.unwrap_or_else(|| sandbox_url.to_owned());
     let ingress = svc_ingress::Config {
         app_secrets: vec![DEV_APP_SECRET.to_owned()],
         verify_token: DEV_VERIFY_TOKEN.to_owned(),
         ..Default::default()
     };
-    let conversations = svc_conversations::Config {
+    let mut conversations = svc_conversations::Config {
         fallback_queue: seed::SUPPORT_QUEUE.to_owned(),
         ..Default::default()
     };
-    let egress =
-        svc_egress::Config { graph_url: sandbox_url.to_owned(), ..Default::default() };
-    let templates =
-        svc_templates::Config { graph_url: sandbox_url.to_owned(), ..Default::default() };
+    let mut egress = svc_egress::Config {
+        graph_url: graph_url.clone(),
+        ..Default::default()
+    };
+    if let Some(deadline) = sending.attempt_deadline {
+        conversations.attempt_deadline = deadline;
+        egress.attempt_lease = deadline;
+        egress.http_timeout = deadline / 2;
+    }
+    conversations.quiet_window = sending.quiet_window.unwrap_or(conversations.quiet_window);
+    let templates = svc_templates::Config {
+        graph_url,
+        ..Default::default()
+    };
     let sandbox = svc_sandbox::Config {
         verify_token: DEV_VERIFY_TOKEN.to_owned(),
         ..Default::default()
@@ -170,21 +217,36 @@ fn dev_callers(service_token: &str) -> anyhow::Result<Vec<(String, Caller)>> {
     let tenant = TenantId::new(seed::TENANT)?;
     let user = |name: &str, roles: &[Role]| {
         let roles: BTreeSet<Role> = roles.iter().copied().collect();
-        let caller = Caller::User { tenant: tenant.clone(), user: name.to_owned(), roles };
+        let caller = Caller::User {
+            tenant: tenant.clone(),
+            user: name.to_owned(),
+            roles,
+        };
         (dev_token(name), caller)
     };
     let mut callers = vec![
         user("admin", &[Role::Administrator]),
         user("supervisor", &[Role::Supervisor]),
     ];
-    callers.extend(seed::AGENTS.iter().map(|(agent, _)| user(agent, &[Role::Agent])));
-    callers.push((service_token.to_owned(), Caller::Service { name: "frontdesk".to_owned() }));
+    callers.extend(
+        seed::AGENTS
+            .iter()
+            .map(|(agent, _)| user(agent, &[Role::Agent])),
+    );
+    callers.push((
+        service_token.to_owned(),
+        Caller::Service {
+            name: "frontdesk".to_owned(),
+        },
+    ));
     Ok(callers)
 }
 
 fn random_token() -> String {
     let mut rng = rand::rng();
-    (0..32).map(|_| char::from(rng.sample(rand::distr::Alphanumeric))).collect()
+    (0..32)
+        .map(|_| char::from(rng.sample(rand::distr::Alphanumeric)))
+        .collect()
 }
 
 /// Development tokens are well known: only this machine may reach them.

@@ -69,11 +69,24 @@ pub(crate) async fn run(
     seed_flow(admin.clone()).await?;
     seed_queues(admin.clone()).await?;
     let mut accounts = AccountServiceClient::new(admin.clone());
-    let number = accounts::GetNumberRequest { id: NUMBER_ID.into() };
-    if accounts.get_number(number).await?.into_inner().flow_id.is_empty() {
-        let binding =
-            accounts::BindFlowRequest { number_id: NUMBER_ID.into(), flow_id: FLOW.into() };
-        accounts.bind_flow(binding).await.context("binding the flow")?;
+    let number = accounts::GetNumberRequest {
+        id: NUMBER_ID.into(),
+    };
+    if accounts
+        .get_number(number)
+        .await?
+        .into_inner()
+        .flow_id
+        .is_empty()
+    {
+        let binding = accounts::BindFlowRequest {
+            number_id: NUMBER_ID.into(),
+            flow_id: FLOW.into(),
+        };
+        accounts
+            .bind_flow(binding)
+            .await
+            .context("binding the flow")?;
     }
     seed_sandbox(service, secrets).await
 }
@@ -87,18 +100,22 @@ fn made<T>(what: &str, outcome: Result<Response<T>, Status>) -> anyhow::Result<b
     }
 }
 
-async fn seed_accounts(
-    service: AuthorizedChannel,
-    admin: AuthorizedChannel,
-) -> anyhow::Result<()> {
+async fn seed_accounts(service: AuthorizedChannel, admin: AuthorizedChannel) -> anyhow::Result<()> {
     let tenant = accounts::Tenant {
         id: TENANT.into(),
         name: "Demo Garden Centre".into(),
         plan: Plan::Premium.into(),
         created_at: None,
     };
-    let tenant = accounts::CreateTenantRequest { tenant: Some(tenant) };
-    made("tenant", AccountServiceClient::new(service).create_tenant(tenant).await)?;
+    let tenant = accounts::CreateTenantRequest {
+        tenant: Some(tenant),
+    };
+    made(
+        "tenant",
+        AccountServiceClient::new(service)
+            .create_tenant(tenant)
+            .await,
+    )?;
     let mut client = AccountServiceClient::new(admin);
     let people = AGENTS
         .iter()
@@ -112,7 +129,12 @@ async fn seed_accounts(
             roles: vec![role.into()],
             created_at: None,
         };
-        made("user", client.create_user(accounts::CreateUserRequest { user: Some(user) }).await)?;
+        made(
+            "user",
+            client
+                .create_user(accounts::CreateUserRequest { user: Some(user) })
+                .await,
+        )?;
     }
     let connector = accounts::Connector {
         id: CONNECTOR.into(),
@@ -136,7 +158,14 @@ async fn seed_accounts(
         flow_id: String::new(),
         created_at: None,
     };
-    made("number", client.create_number(accounts::CreateNumberRequest { number: Some(number) }).await)?;
+    made(
+        "number",
+        client
+            .create_number(accounts::CreateNumberRequest {
+                number: Some(number),
+            })
+            .await,
+    )?;
     Ok(())
 }
 
@@ -148,14 +177,20 @@ async fn seed_flow(admin: AuthorizedChannel) -> anyhow::Result<()> {
         draft: FLOW_DEFINITION.into(),
     };
     made("flow", flows.create_flow(flow).await)?;
-    let flow = flows.get_flow(GetFlowRequest { id: FLOW.into() }).await?.into_inner();
+    let flow = flows
+        .get_flow(GetFlowRequest { id: FLOW.into() })
+        .await?
+        .into_inner();
     if flow.published_version == 0 {
         let publish = PublishFlowRequest {
             id: FLOW.into(),
             note: "First version".into(),
             etag: String::new(),
         };
-        flows.publish_flow(publish).await.context("publishing the flow")?;
+        flows
+            .publish_flow(publish)
+            .await
+            .context("publishing the flow")?;
     }
     Ok(())
 }
@@ -166,12 +201,22 @@ async fn seed_queues(admin: AuthorizedChannel) -> anyhow::Result<()> {
         let queue = Queue {
             id: id.into(),
             name: name.into(),
-            agent_ids: AGENTS.iter().map(|(agent, _)| (*agent).to_owned()).collect(),
+            agent_ids: AGENTS
+                .iter()
+                .map(|(agent, _)| (*agent).to_owned())
+                .collect(),
             offer_seconds: 30,
             wrap_up_seconds: 120,
-            dispositions: ["solved", "follow-up", "no answer", "spam"].map(String::from).to_vec(),
+            dispositions: ["solved", "follow-up", "no answer", "spam"]
+                .map(String::from)
+                .to_vec(),
         };
-        made("queue", routing.create_queue(CreateQueueRequest { queue: Some(queue) }).await)?;
+        made(
+            "queue",
+            routing
+                .create_queue(CreateQueueRequest { queue: Some(queue) })
+                .await,
+        )?;
     }
     Ok(())
 }
@@ -189,7 +234,10 @@ async fn seed_sandbox(service: AuthorizedChannel, secrets: &Secrets<'_>) -> anyh
         currency_code: "USD".into(),
         time_zone: "America/New_York".into(),
     };
-    sandbox.create_account(account).await.context("creating the sandbox's account")?;
+    sandbox
+        .create_account(account)
+        .await
+        .context("creating the sandbox's account")?;
     for definition in TEMPLATES {
         let template = CreateTemplateRequest {
             waba_id: WABA_ID.into(),

@@ -96,7 +96,10 @@ impl LineEditor {
         let after: String = self.text[self.cursor..].concat();
         let before = before + &text.replace(['\r', '\n', '\t'], " ");
         // Segmented again as a whole: an emoji may arrive in several pieces.
-        self.text = format!("{before}{after}").graphemes(true).map(str::to_owned).collect();
+        self.text = format!("{before}{after}")
+            .graphemes(true)
+            .map(str::to_owned)
+            .collect();
         self.cursor = before.graphemes(true).count().min(self.text.len());
     }
 
@@ -166,10 +169,12 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
                 lines.push(std::mem::take(&mut line).trim_end().to_owned());
             }
             for part in word.graphemes(true) {
-                if line.width() + part.width() > width {
+                if line.width() + part.width() <= width {
+                    line.push_str(part);
+                } else if part != " " {
                     lines.push(std::mem::take(&mut line));
+                    line.push_str(part);
                 }
-                line.push_str(part);
             }
         }
         lines.push(line.trim_end().to_owned());
@@ -179,14 +184,26 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
 
 /// `text` without control characters, so that nobody's message can steer the terminal.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' {
+                '\u{FFFD}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 /// The hour and minute of `at`, where the person is.
 pub(crate) fn clock_time(at: Timestamp) -> String {
     jiff::Timestamp::from_microsecond(at.as_micros()).map_or_else(
         |_| "--:--".to_owned(),
-        |at| at.to_zoned(TimeZone::system()).strftime("%H:%M").to_string(),
+        |at| {
+            at.to_zoned(TimeZone::system())
+                .strftime("%H:%M")
+                .to_string()
+        },
     )
 }
 

@@ -42,7 +42,9 @@ pub(crate) fn run(args: WebhookArgs) -> anyhow::Result<()> {
 fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
     let mut body = Vec::new();
     if file == Path::new("-") {
-        std::io::stdin().read_to_end(&mut body).context("cannot read standard input")?;
+        std::io::stdin()
+            .read_to_end(&mut body)
+            .context("cannot read standard input")?;
     } else {
         body = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     }

@@ -17,6 +17,9 @@ mod reader;
 mod service;
 mod split;
 
+/// What a delivery contains, for people who debug webhooks: the code that this service runs.
+pub use core_whatsapp::describe;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -16,7 +16,11 @@ pub(crate) enum Command {
     /// List approved templates.
     Templates,
     /// Send a template: name, language (empty means the only one), body values.
-    Template { name: String, language: String, values: Vec<String> },
+    Template {
+        name: String,
+        language: String,
+        values: Vec<String>,
+    },
     /// Stop talking and start wrap-up.
     WrapUp,
     /// File and close: disposition and note.
@@ -85,8 +89,15 @@ fn template(rest: &str) -> Command {
             && word.contains('_')
             && (2..=3).contains(&region.len())
     };
-    let (language, values) = if is_language(first) { (first, others) } else { ("", rest) };
-    let values = values.split('|').map(str::trim).filter(|value| !value.is_empty());
+    let (language, values) = if is_language(first) {
+        (first, others)
+    } else {
+        ("", rest)
+    };
+    let values = values
+        .split('|')
+        .map(str::trim)
+        .filter(|value| !value.is_empty());
     Command::Template {
         name: name.to_owned(),
         language: language.to_owned(),
@@ -100,8 +111,14 @@ mod tests {
 
     #[test]
     fn text_and_commands_are_told_apart() {
-        assert_eq!(parse("Hello /ready").unwrap(), Command::Say("Hello /ready".into()));
-        assert_eq!(parse("//etc is a folder").unwrap(), Command::Say("/etc is a folder".into()));
+        assert_eq!(
+            parse("Hello /ready").unwrap(),
+            Command::Say("Hello /ready".into())
+        );
+        assert_eq!(
+            parse("//etc is a folder").unwrap(),
+            Command::Say("/etc is a folder".into())
+        );
         assert_eq!(parse(" /ready ").unwrap(), Command::Ready);
         assert!(parse("/fly").unwrap_err().contains("/help"));
         assert!(parse("/transfer").is_err());
@@ -116,7 +133,10 @@ mod tests {
             values: vec!["Maria".into(), "FD 1042".into()],
         };
         assert_eq!(command, expected);
-        let Command::Template { language, values, .. } = parse("/t follow_up Maria").unwrap() else {
+        let Command::Template {
+            language, values, ..
+        } = parse("/t follow_up Maria").unwrap()
+        else {
             panic!("not a template");
         };
         assert_eq!((language.as_str(), values), ("", vec!["Maria".to_owned()]));
@@ -124,8 +144,10 @@ mod tests {
 
     #[test]
     fn a_disposition_may_have_spaces_and_a_note() {
-        let expected =
-            Command::Done { disposition: "no answer".into(), note: "rang twice".into() };
+        let expected = Command::Done {
+            disposition: "no answer".into(),
+            note: "rang twice".into(),
+        };
         assert_eq!(parse("/done no answer -- rang twice").unwrap(), expected);
     }
 }

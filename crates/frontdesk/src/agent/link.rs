@@ -37,7 +37,7 @@ const HISTORY: i32 = 200;
 #[derive(Debug)]
 pub(crate) enum News {
     /// From routing.
-    Desk(DeskEvent),
+    Desk(Box<DeskEvent>),
     /// From the log.
     Log(Box<LogEntry>),
     /// A connection broke, for the reason given.
@@ -71,7 +71,16 @@ impl Link {
         let log = keep_log(channel.clone(), news);
         let run = Clock::system().now().as_micros().to_string();
         let tasks = vec![tokio::spawn(desk), tokio::spawn(log)];
-        Ok((Self { channel, commands, tasks, run, sent: 0 }, received))
+        Ok((
+            Self {
+                channel,
+                commands,
+                tasks,
+                run,
+                sent: 0,
+            },
+            received,
+        ))
     }
 
     /// Closes the streams.
@@ -93,32 +102,51 @@ impl Link {
         command: Command,
     ) -> Result<(), String> {
         match command {
-            Command::Ready => self.presence(AgentPresence::Ready).await,
-            Command::Away => self.presence(AgentPresence::NotReady).await,
+            Command::Ready => self.presence(AgentPresence::Ready),
+            Command::Away => self.presence(AgentPresence::NotReady),
             Command::Accept => {
                 let offer = desk.offers.first().ok_or("There is no offer to accept.")?;
                 let (offer_id, epoch) = (offer.id.clone(), offer.epoch);
-                self.command(desk_command::Command::Accept(AcceptOffer { offer_id, epoch })).await
+                self.command(desk_command::Command::Accept(AcceptOffer {
+                    offer_id,
+                    epoch,
+                }))
             }
             Command::Decline => {
                 let offer = desk.offers.first().ok_or("There is no offer to decline.")?;
                 let (offer_id, epoch) = (offer.id.clone(), offer.epoch);
-                self.command(desk_command::Command::Decline(DeclineOffer { offer_id, epoch })).await
+                self.command(desk_command::Command::Decline(DeclineOffer {
+                    offer_id,
+                    epoch,
+                }))
             }
             Command::Say(body) => {
-                let text = content::Content::Text(Text { body, preview_url: true });
-                self.send(desk, Content { content: Some(text) }).await
+                let text = content::Content::Text(Text {
+                    body,
+                    preview_url: true,
+                });
+                self.send(
+                    desk,
+                    Content {
+                        content: Some(text),
+                    },
+                )
+                .await
             }
             Command::Templates => {
                 let templates = self.templates().await?;
-                let names = templates.iter().map(|t| format!("{} ({})", t.name, t.language));
+                let names = templates
+                    .iter()
+                    .map(|t| format!("{} ({})", t.name, t.language));
                 let names: Vec<_> = names.collect();
                 desk.notice = Some(format!("Approved: {}", names.join(", ")));
                 Ok(())
             }
-            Command::Template { name, language, values } => {
-                self.send_template(desk, &name, language, values).await
-            }
+            Command::Template {
+                name,
+                language,
+                values,
+            } => self.send_template(desk, &name, language, values).await,
             Command::WrapUp => self.wrap_up(desk).await,
             Command::Done { disposition, note } => self.done(desk, disposition, note).await,
             Command::Transfer(queue_id) => self.transfer(desk, queue_id).await,
@@ -134,19 +162,25 @@ impl Link {
         }
     }
 
-    async fn presence(&self, presence: AgentPresence) -> Result<(), String> {
-        let presence = SetPresence { presence: presence.into() };
-        self.command(desk_command::Command::SetPresence(presence)).await
+    fn presence(&self, presence: AgentPresence) -> Result<(), String> {
+        let presence = SetPresence {
+            presence: presence.into(),
+        };
+        self.command(desk_command::Command::SetPresence(presence))
     }
 
-    async fn command(&self, command: desk_command::Command) -> Result<(), String> {
-        self.commands.try_send(command).map_err(|_| "There is no connection yet.".to_owned())
+    fn command(&self, command: desk_command::Command) -> Result<(), String> {
+        self.commands
+            .try_send(command)
+            .map_err(|_| "There is no connection yet.".to_owned())
     }
 
     async fn send(&mut self, desk: &Desk, content: Content) -> Result<(), String> {
         let (engagement_id, epoch) = seen(desk)?;
-        let conversation_id =
-            desk.current().map(|open| open.engagement.conversation_id.clone()).unwrap_or_default();
+        let conversation_id = desk
+            .current()
+            .map(|open| open.engagement.conversation_id.clone())
+            .unwrap_or_default();
         self.sent += 1;
         let request = SendMessageRequest {
             conversation_id,
@@ -156,7 +190,11 @@ impl Link {
             epoch,
             ..Default::default()
         };
-        self.conversations().send_message(request).await.map(|_| ()).map_err(sentence)
+        self.conversations()
+            .send_message(request)
+            .await
+            .map(|_| ())
+            .map_err(sentence)
     }
 
     async fn templates(&self) -> Result<Vec<Template>, String> {
@@ -172,7 +210,8 @@ impl Link {
                 page_size: 100,
                 page_token: String::new(),
             };
-            let page = TemplateServiceClient::new(self.channel.clone()).list_templates(request);
+            let mut client = TemplateServiceClient::new(self.channel.clone());
+            let page = client.list_templates(request);
             found.extend(page.await.map_err(sentence)?.into_inner().templates);
         }
         Ok(found)
@@ -188,25 +227,38 @@ impl Link {
         if language.is_empty() {
             let templates = self.templates().await?;
             let template = templates.iter().find(|template| template.name == name);
-            let template = template
-                .ok_or_else(|| format!("There is no approved template `{name}`; see /templates."))?;
+            let template = template.ok_or_else(|| {
+                format!("There is no approved template `{name}`; see /templates.")
+            })?;
             language.clone_from(&template.language);
         }
-        let body = values.into_iter().map(|text| TemplateText { name: String::new(), text });
+        let body = values.into_iter().map(|text| TemplateText {
+            name: String::new(),
+            text,
+        });
         let template = TemplateSend {
             name: name.to_owned(),
             language,
             body: body.collect(),
             ..Default::default()
         };
-        let content = Content { content: Some(content::Content::Template(template)) };
+        let content = Content {
+            content: Some(content::Content::Template(template)),
+        };
         self.send(desk, content).await
     }
 
     async fn wrap_up(&self, desk: &Desk) -> Result<(), String> {
         let (engagement_id, epoch) = seen(desk)?;
-        let request = StartWrapUpRequest { engagement_id, epoch };
-        self.conversations().start_wrap_up(request).await.map(|_| ()).map_err(sentence)
+        let request = StartWrapUpRequest {
+            engagement_id,
+            epoch,
+        };
+        self.conversations()
+            .start_wrap_up(request)
+            .await
+            .map(|_| ())
+            .map_err(sentence)
     }
 
     async fn done(&self, desk: &Desk, disposition: String, note: String) -> Result<(), String> {
@@ -219,14 +271,31 @@ impl Link {
         if open.engagement.state == "assigned" {
             self.wrap_up(desk).await?;
         }
-        let request = CompleteWrapUpRequest { engagement_id, epoch, disposition, note };
-        self.conversations().complete_wrap_up(request).await.map(|_| ()).map_err(sentence)
+        let request = CompleteWrapUpRequest {
+            engagement_id,
+            epoch,
+            disposition,
+            note,
+        };
+        self.conversations()
+            .complete_wrap_up(request)
+            .await
+            .map(|_| ())
+            .map_err(sentence)
     }
 
     async fn transfer(&self, desk: &Desk, queue_id: String) -> Result<(), String> {
         let (engagement_id, epoch) = seen(desk)?;
-        let request = TransferToQueueRequest { engagement_id, epoch, queue_id };
-        self.conversations().transfer_to_queue(request).await.map(|_| ()).map_err(sentence)
+        let request = TransferToQueueRequest {
+            engagement_id,
+            epoch,
+            queue_id,
+        };
+        self.conversations()
+            .transfer_to_queue(request)
+            .await
+            .map(|_| ())
+            .map_err(sentence)
     }
 
     /// Fetches a conversation's history for the screen.
@@ -234,15 +303,25 @@ impl Link {
     /// # Errors
     /// With a sentence for the agent.
     pub(crate) async fn load(&self, desk: &mut Desk, conversation: &str) -> Result<(), String> {
-        let request = GetConversationRequest { id: conversation.to_owned() };
-        let found = self.conversations().get_conversation(request).await.map_err(sentence)?;
+        let request = GetConversationRequest {
+            id: conversation.to_owned(),
+        };
+        let found = self
+            .conversations()
+            .get_conversation(request)
+            .await
+            .map_err(sentence)?;
         let request = ListMessagesRequest {
             conversation_id: conversation.to_owned(),
             page_size: HISTORY,
             newest_first: true,
             ..Default::default()
         };
-        let messages = self.conversations().list_messages(request).await.map_err(sentence)?;
+        let messages = self
+            .conversations()
+            .list_messages(request)
+            .await
+            .map_err(sentence)?;
         let mut messages = messages.into_inner().messages;
         messages.reverse();
         desk.set_history(conversation, &messages, found.into_inner().window);
@@ -293,8 +372,13 @@ async fn run_desk(
     id: &mut impl FnMut() -> String,
 ) -> anyhow::Result<()> {
     let (outgoing, stream) = mpsc::channel(64);
-    let mut wrap = |command| DeskCommand { command_id: id(), command: Some(command) };
-    outgoing.send(wrap(desk_command::Command::Open(OpenDesk { capacity }))).await?;
+    let mut wrap = |command| DeskCommand {
+        command_id: id(),
+        command: Some(command),
+    };
+    outgoing
+        .send(wrap(desk_command::Command::Open(OpenDesk { capacity })))
+        .await?;
     let mut client = DeskServiceClient::new(channel.clone());
     let opened = client.desk(ReceiverStream::new(stream)).await;
     let mut events = opened
@@ -314,7 +398,7 @@ async fn run_desk(
             event = events.message() => {
                 let event = event.map_err(|status| anyhow::anyhow!("{}", status.message()))?;
                 let event = event.context("the desk was closed")?;
-                if news.send(News::Desk(event)).await.is_err() {
+                if news.send(News::Desk(Box::new(event))).await.is_err() {
                     return Ok(());
                 }
             }
@@ -337,9 +421,14 @@ async fn follow_log(
     cursor: &mut String,
     news: &mpsc::Sender<News>,
 ) -> anyhow::Result<()> {
-    let request = WatchRequest { cursor: cursor.clone(), ..Default::default() };
-    let mut stream =
-        ConversationServiceClient::new(channel.clone()).watch(request).await?.into_inner();
+    let request = WatchRequest {
+        cursor: cursor.clone(),
+        ..Default::default()
+    };
+    let mut stream = ConversationServiceClient::new(channel.clone())
+        .watch(request)
+        .await?
+        .into_inner();
     while let Some(batch) = stream.message().await? {
         if "now" == cursor.as_str() {
             *cursor = batch.head;

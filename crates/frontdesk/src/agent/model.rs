@@ -83,7 +83,11 @@ impl Desk {
 
     /// Ready when away, away when ready.
     pub(crate) fn toggle_ready(&self) -> Command {
-        if self.presence == AgentPresence::Ready { Command::Away } else { Command::Ready }
+        if self.presence == AgentPresence::Ready {
+            Command::Away
+        } else {
+            Command::Ready
+        }
     }
 
     /// Scrolls up, or down when negative.
@@ -93,7 +97,11 @@ impl Desk {
 
     /// Shows the next conversation.
     pub(crate) fn next(&mut self) {
-        self.shown = if self.open.is_empty() { 0 } else { (self.shown + 1) % self.open.len() };
+        self.shown = if self.open.is_empty() {
+            0
+        } else {
+            (self.shown + 1) % self.open.len()
+        };
         self.scrolled = 0;
         if let Some(open) = self.open.get_mut(self.shown) {
             open.unread = 0;
@@ -103,7 +111,7 @@ impl Desk {
     /// Takes news in; returns the conversations whose history must be fetched.
     pub(crate) fn apply(&mut self, news: News) -> Vec<String> {
         match news {
-            News::Desk(event) => return self.apply_desk(event),
+            News::Desk(event) => return self.apply_desk(*event),
             News::Log(entry) => return self.apply_log(&entry),
             News::Broken(problem) => {
                 self.connected = false;
@@ -118,11 +126,16 @@ impl Desk {
             Some(desk_event::Event::Snapshot(snapshot)) => {
                 self.connected = true;
                 self.notice = None;
-                self.presence =
-                    snapshot.agent.map_or(AgentPresence::NotReady, |agent| agent.presence());
+                self.presence = snapshot
+                    .agent
+                    .map_or(AgentPresence::NotReady, |agent| agent.presence());
                 self.offers = snapshot.offers;
                 self.open.clear();
-                snapshot.engagements.into_iter().filter_map(|e| self.occupy(e)).collect()
+                snapshot
+                    .engagements
+                    .into_iter()
+                    .filter_map(|e| self.occupy(e))
+                    .collect()
             }
             Some(desk_event::Event::Offered(offer)) => {
                 self.offers.retain(|known| known.id != offer.id);
@@ -137,7 +150,8 @@ impl Desk {
                 Vec::new()
             }
             Some(desk_event::Event::Assigned(engagement)) => {
-                self.offers.retain(|offer| offer.engagement_id != engagement.engagement_id);
+                self.offers
+                    .retain(|offer| offer.engagement_id != engagement.engagement_id);
                 self.occupy(engagement).into_iter().collect()
             }
             Some(desk_event::Event::WrapUp(engagement)) => {
@@ -164,7 +178,11 @@ impl Desk {
 
     fn answered(&mut self, done: &CommandDone) {
         if !done.accepted {
-            let text = if done.message.is_empty() { &done.reason } else { &done.message };
+            let text = if done.message.is_empty() {
+                &done.reason
+            } else {
+                &done.message
+            };
             self.notice = Some(text.clone());
         }
     }
@@ -180,7 +198,12 @@ impl Desk {
             return None;
         }
         let conversation = engagement.conversation_id.clone();
-        self.open.push(Open { engagement, said: Vec::new(), window: None, unread: 0 });
+        self.open.push(Open {
+            engagement,
+            said: Vec::new(),
+            window: None,
+            unread: 0,
+        });
         self.shown = self.open.len() - 1;
         self.scrolled = 0;
         Some(conversation)
@@ -208,11 +231,16 @@ impl Desk {
             .iter_mut()
             .enumerate()
             .find(|(_, open)| open.engagement.conversation_id == entry.conversation_id);
-        let Some((position, open)) = found else { return Vec::new() };
+        let Some((position, open)) = found else {
+            return Vec::new();
+        };
         match &entry.event {
             Some(Event::MessageReceived(received)) => {
                 open.unread += usize::from(position != shown);
-                received.message.iter().for_each(|message| open.add(message));
+                received
+                    .message
+                    .iter()
+                    .for_each(|message| open.add(message));
             }
             Some(Event::MessageQueued(queued)) => {
                 queued.message.iter().for_each(|message| open.add(message));
@@ -259,7 +287,10 @@ impl Open {
     /// When free text stops being possible; `None` if it is not possible now.
     pub(crate) fn window_until(&self, now: Timestamp) -> Option<Timestamp> {
         let closes = self.window.as_ref().and_then(|window| window.closes_at);
-        timestamp_from_proto("closes_at", closes).ok().flatten().filter(|closes| *closes > now)
+        timestamp_from_proto("closes_at", closes)
+            .ok()
+            .flatten()
+            .filter(|closes| *closes > now)
     }
 }
 
@@ -307,7 +338,11 @@ mod tests {
     use super::*;
 
     fn event(event: desk_event::Event) -> News {
-        News::Desk(DeskEvent { sequence: 1, at: None, event: Some(event) })
+        News::Desk(Box::new(DeskEvent {
+            sequence: 1,
+            at: None,
+            event: Some(event),
+        }))
     }
 
     fn engagement(id: &str) -> DeskEngagement {
@@ -323,8 +358,14 @@ mod tests {
         let mut desk = Desk::new("ana".into());
         let fetch = desk.apply(event(desk_event::Event::Assigned(engagement("old"))));
         assert_eq!(fetch, ["c-old"]);
-        let snapshot = DeskSnapshot { engagements: vec![engagement("new")], ..Default::default() };
-        assert_eq!(desk.apply(event(desk_event::Event::Snapshot(snapshot))), ["c-new"]);
+        let snapshot = DeskSnapshot {
+            engagements: vec![engagement("new")],
+            ..Default::default()
+        };
+        assert_eq!(
+            desk.apply(event(desk_event::Event::Snapshot(snapshot))),
+            ["c-new"]
+        );
         assert_eq!(desk.open.len(), 1);
         assert!(desk.connected);
     }
@@ -332,7 +373,11 @@ mod tests {
     #[test]
     fn an_accepted_offer_becomes_the_conversation_on_show() {
         let mut desk = Desk::new("ana".into());
-        let offer = Offer { id: "o".into(), engagement_id: "e".into(), ..Default::default() };
+        let offer = Offer {
+            id: "o".into(),
+            engagement_id: "e".into(),
+            ..Default::default()
+        };
         desk.apply(event(desk_event::Event::Offered(offer)));
         assert_eq!(desk.offers.len(), 1);
         desk.apply(event(desk_event::Event::Assigned(engagement("e"))));

@@ -46,19 +46,35 @@ fn status_bar(desk: &Desk) -> Line<'static> {
     } else {
         "CONNECTING".red().bold()
     };
-    let mut parts =
-        vec![Span::from(format!(" {} ", desk.agent)).bold(), presence, Span::from("  ")];
+    let mut parts = vec![
+        Span::from(format!(" {} ", desk.agent)).bold(),
+        presence,
+        Span::from("  "),
+    ];
     for (number, open) in desk.open.iter().enumerate() {
-        let unread = if open.unread > 0 { format!(" •{}", open.unread) } else { String::new() };
+        let unread = if open.unread > 0 {
+            format!(" •{}", open.unread)
+        } else {
+            String::new()
+        };
         let label = format!(" {}{unread} ", contact(open.engagement.contact.clone()));
         let label = Span::from(label);
-        parts.push(if number == desk.shown { label.reversed() } else { label });
+        parts.push(if number == desk.shown {
+            label.reversed()
+        } else {
+            label
+        });
     }
     Line::from(parts)
 }
 
 fn contact(identity: Option<lib_proto::common::ContactIdentity>) -> String {
-    printable(&identity.map(identity_from_proto).unwrap_or_default().label())
+    printable(
+        &identity
+            .map(identity_from_proto)
+            .unwrap_or_default()
+            .label(),
+    )
 }
 
 fn draw_offer(frame: &mut Frame<'_>, offer: &Offer, now: Timestamp, area: Rect) {
@@ -97,9 +113,16 @@ fn draw_chat(frame: &mut Frame<'_>, desk: &Desk, now: Timestamp, area: Rect) {
     let block = block.title(chat_title(open, now));
     let inner = block.inner(area);
     let width = usize::from(inner.width);
-    let lines: Vec<Line<'_>> = open.said.iter().flat_map(|said| said_lines(said, width)).collect();
+    let lines: Vec<Line<'_>> = open
+        .said
+        .iter()
+        .flat_map(|said| said_lines(said, width))
+        .collect();
     let height = usize::from(inner.height);
-    let end = lines.len().saturating_sub(desk.scrolled).max(height.min(lines.len()));
+    let end = lines
+        .len()
+        .saturating_sub(desk.scrolled)
+        .max(height.min(lines.len()));
     let start = end.saturating_sub(height);
     frame.render_widget(block, area);
     frame.render_widget(Paragraph::new(lines[start..end].to_vec()), inner);
@@ -114,8 +137,12 @@ fn chat_title(open: &Open, now: Timestamp) -> Line<'static> {
         match open.window_until(now) {
             Some(until) => {
                 let minutes = until.since(now).as_secs() / 60;
-                Span::from(format!("window open {} h {:02} min ", minutes / 60, minutes % 60))
-                    .green()
+                Span::from(format!(
+                    "window open {} h {:02} min ",
+                    minutes / 60,
+                    minutes % 60
+                ))
+                .green()
             }
             None => Span::from("window closed: templates only ").red(),
         }
@@ -126,12 +153,25 @@ fn chat_title(open: &Open, now: Timestamp) -> Line<'static> {
 fn said_lines(said: &Said, width: usize) -> Vec<Line<'static>> {
     let head = format!("{} {:>8} ", clock_time(said.at), author(said));
     let indent = head.chars().count();
-    let style = if said.own { Style::new().fg(Color::Green) } else { Style::new() };
+    let style = if said.own {
+        Style::new().fg(Color::Green)
+    } else {
+        Style::new()
+    };
     let mut lines: Vec<Line<'static>> = Vec::new();
-    for (number, text) in wrap(&said.text, width.saturating_sub(indent + 3)).into_iter().enumerate()
+    for (number, text) in wrap(&said.text, width.saturating_sub(indent + 3))
+        .into_iter()
+        .enumerate()
     {
-        let head = if number == 0 { head.clone() } else { " ".repeat(indent) };
-        lines.push(Line::from(vec![Span::from(head).dim(), Span::styled(text, style)]));
+        let head = if number == 0 {
+            head.clone()
+        } else {
+            " ".repeat(indent)
+        };
+        lines.push(Line::from(vec![
+            Span::from(head).dim(),
+            Span::styled(text, style),
+        ]));
     }
     if let (true, Some(line)) = (said.own, lines.last_mut()) {
         line.push_span(fate_span(said.fate));
@@ -140,7 +180,11 @@ fn said_lines(said: &Said, width: usize) -> Vec<Line<'static>> {
 }
 
 fn author(said: &Said) -> String {
-    let name = if said.own { said.author.as_str() } else { "customer" };
+    let name = if said.own {
+        said.author.as_str()
+    } else {
+        "customer"
+    };
     name.chars().take(8).collect()
 }
 
@@ -159,7 +203,9 @@ fn fate_span(fate: Fate) -> Span<'static> {
 fn draw_input(frame: &mut Frame<'_>, desk: &Desk, area: Rect) {
     let block = Block::bordered().border_type(BorderType::Rounded);
     let inner = block.inner(area);
-    let (text, cursor) = desk.editor.visible(usize::from(inner.width).saturating_sub(1));
+    let (text, cursor) = desk
+        .editor
+        .visible(usize::from(inner.width).saturating_sub(1));
     let shown = if desk.editor.is_empty() {
         Line::from("Write to the customer, or / for a command".dim())
     } else {
@@ -193,7 +239,10 @@ pub(crate) fn plain(news: &News) -> Option<String> {
             )),
             desk_event::Event::Offered(offer) => {
                 let who = contact(offer.contact.clone());
-                Some(format!("offer: {who} in {}: {}", offer.queue_name, offer.reason))
+                Some(format!(
+                    "offer: {who} in {}: {}",
+                    offer.queue_name, offer.reason
+                ))
             }
             desk_event::Event::OfferEnded(offer) => Some(format!("offer ended: {}", offer.outcome)),
             desk_event::Event::Assigned(engagement) => {
@@ -224,13 +273,20 @@ mod tests {
     use lib_proto::routing::{DeskEngagement, DeskEvent};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
+    use ratatui::buffer::Cell;
 
     use super::*;
 
     fn screen(desk: &Desk, now: Timestamp) -> String {
         let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
         terminal.draw(|frame| draw(frame, desk, now)).unwrap();
-        terminal.backend().buffer().content().iter().map(|cell| cell.symbol()).collect()
+        terminal
+            .backend()
+            .buffer()
+            .content()
+            .iter()
+            .map(Cell::symbol)
+            .collect()
     }
 
     #[test]
@@ -250,18 +306,32 @@ mod tests {
         };
         let mut desk = Desk::new("ana".into());
         let event = desk_event::Event::Offered(offer);
-        desk.apply(News::Desk(DeskEvent { sequence: 1, at: None, event: Some(event) }));
+        desk.apply(News::Desk(Box::new(DeskEvent {
+            sequence: 1,
+            at: None,
+            event: Some(event),
+        })));
         let shown = screen(&desk, now);
-        assert!(shown.contains("23 s left") && shown.contains("has waited 10 s"), "{shown}");
+        assert!(
+            shown.contains("23 s left") && shown.contains("has waited 10 s"),
+            "{shown}"
+        );
         assert!(shown.contains("longest idle of 2 ready agents"));
     }
 
     #[test]
     fn a_closed_window_is_said_in_words() {
         let mut desk = Desk::new("ana".into());
-        let engagement = DeskEngagement { engagement_id: "e".into(), ..Default::default() };
+        let engagement = DeskEngagement {
+            engagement_id: "e".into(),
+            ..Default::default()
+        };
         let event = desk_event::Event::Assigned(engagement);
-        desk.apply(News::Desk(DeskEvent { sequence: 1, at: None, event: Some(event) }));
+        desk.apply(News::Desk(Box::new(DeskEvent {
+            sequence: 1,
+            at: None,
+            event: Some(event),
+        })));
         assert!(screen(&desk, Timestamp::EPOCH).contains("window closed: templates only"));
     }
 }

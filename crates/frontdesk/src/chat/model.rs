@@ -8,9 +8,17 @@ use crate::terminal::{LineEditor, printable};
 #[derive(Debug)]
 pub(crate) enum Happening {
     /// A message from the business.
-    Arrived { at: Timestamp, id: String, content: Content },
+    Arrived {
+        at: Timestamp,
+        id: String,
+        content: Content,
+    },
     /// The customer's own message.
-    Sent { at: Timestamp, id: String, content: Content },
+    Sent {
+        at: Timestamp,
+        id: String,
+        content: Content,
+    },
     /// The business's system has the customer's message.
     Taken { id: String },
     /// The business has read it.
@@ -98,7 +106,13 @@ impl Phone {
             return;
         }
         let text = printable(&content.summary());
-        self.bubbles.push(Bubble { at, id, text, tick, options: options(content) });
+        self.bubbles.push(Bubble {
+            at,
+            id,
+            text,
+            tick,
+            options: options(content),
+        });
         self.scrolled = 0;
     }
 
@@ -160,20 +174,32 @@ mod tests {
     use super::*;
 
     fn arrived(id: &str, content: Content) -> Happening {
-        Happening::Arrived { at: Timestamp::EPOCH, id: id.into(), content }
+        Happening::Arrived {
+            at: Timestamp::EPOCH,
+            id: id.into(),
+            content,
+        }
     }
 
     fn text(body: &str) -> Content {
-        Content::Text { body: body.into(), preview_url: false }
+        Content::Text {
+            body: body.into(),
+            preview_url: false,
+        }
     }
 
     fn buttons() -> Content {
-        let button = |id: &str| Button { id: id.into(), title: format!("Title {id}") };
+        let button = |id: &str| Button {
+            id: id.into(),
+            title: format!("Title {id}"),
+        };
         Content::Interactive(Interactive {
             header: None,
             body: "Choose".into(),
             footer: None,
-            action: InteractiveAction::Buttons { buttons: vec![button("a"), button("b")] },
+            action: InteractiveAction::Buttons {
+                buttons: vec![button("a"), button("b")],
+            },
         })
     }
 
@@ -184,7 +210,11 @@ mod tests {
         phone.apply(arrived("w1", buttons()));
         assert_eq!(phone.option(" 2 ").unwrap().id, "b");
         assert!(phone.option("3").is_none() && phone.option("0").is_none());
-        let sent = Happening::Sent { at: Timestamp::EPOCH, id: "w2".into(), content: text("x") };
+        let sent = Happening::Sent {
+            at: Timestamp::EPOCH,
+            id: "w2".into(),
+            content: text("x"),
+        };
         phone.apply(sent);
         assert!(phone.option("2").is_none());
     }
@@ -193,8 +223,11 @@ mod tests {
     fn a_story_told_again_changes_nothing_and_ticks_only_grow() {
         let mut phone = Phone::new("Maria".into());
         for _ in 0..2 {
-            let sent =
-                Happening::Sent { at: Timestamp::EPOCH, id: "w".into(), content: text("Hi") };
+            let sent = Happening::Sent {
+                at: Timestamp::EPOCH,
+                id: "w".into(),
+                content: text("Hi"),
+            };
             phone.apply(sent);
             phone.apply(Happening::BusinessRead { id: "w".into() });
             phone.apply(Happening::Taken { id: "w".into() });

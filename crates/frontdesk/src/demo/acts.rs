@@ -62,7 +62,9 @@ async fn open_shop(stage: &mut Stage, report: &mut Report) -> anyhow::Result<(De
 }
 
 async fn go_ready(desk: &mut Desk) -> anyhow::Result<()> {
-    let presence = SetPresence { presence: AgentPresence::Ready.into() };
+    let presence = SetPresence {
+        presence: AgentPresence::Ready.into(),
+    };
     desk.send(Command::SetPresence(presence)).await?;
     desk.event("the agent to be ready", |event| match event {
         desk_event::Event::Presence(presence) => {
@@ -101,7 +103,9 @@ async fn accepted(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 fn summary(content: common::Content) -> anyhow::Result<String> {
-    Ok(Content::try_from(content).context("a message cannot be read")?.summary())
+    Ok(Content::try_from(content)
+        .context("a message cannot be read")?
+        .summary())
 }
 
 async fn customer_writes(stage: &mut Stage, report: &mut Report, body: &str) -> anyhow::Result<()> {
@@ -135,7 +139,11 @@ async fn greet(stage: &mut Stage, report: &mut Report) -> anyhow::Result<()> {
     customer_writes(stage, report, "7").await?;
     let again = reaches_phone(stage).await?;
     report.tell(stage.now(), "flow", again.clone());
-    report.check("a wrong answer is asked again", !again.is_empty(), "1 message");
+    report.check(
+        "a wrong answer is asked again",
+        !again.is_empty(),
+        "1 message",
+    );
     Ok(())
 }
 
@@ -148,8 +156,16 @@ async fn choose(stage: &mut Stage, report: &mut Report) -> anyhow::Result<()> {
             _ => None,
         })
         .await?;
-    report.tell(stage.now(), "flow", format!("routes Maria to the queue `{queue}`."));
-    report.check_equal("“ 2️⃣” means 2 and goes to Support", &queue, &"support".to_owned());
+    report.tell(
+        stage.now(),
+        "flow",
+        format!("routes Maria to the queue `{queue}`."),
+    );
+    report.check_equal(
+        "“ 2️⃣” means 2 and goes to Support",
+        &queue,
+        &"support".to_owned(),
+    );
     Ok(())
 }
 
@@ -168,8 +184,16 @@ async fn offer(
     ben: &mut Desk,
 ) -> anyhow::Result<DeskEngagement> {
     let first = take_offer(ana).await?;
-    report.tell(stage.now(), "routing", format!("offers Maria to Ana: {}.", first.reason));
-    report.check("the longest idle agent is asked first", first.agent_id == "ana", &*first.reason);
+    report.tell(
+        stage.now(),
+        "routing",
+        format!("offers Maria to Ana: {}.", first.reason),
+    );
+    report.check(
+        "the longest idle agent is asked first",
+        first.agent_id == "ana",
+        &*first.reason,
+    );
     stage.pass(30 * SECOND);
     let ended = ana
         .event("the offer to expire", |event| match event {
@@ -178,16 +202,27 @@ async fn offer(
         })
         .await?;
     report.tell(stage.now(), "Ana", "does not answer; the offer expires.");
-    report.check_equal("an offer is a lease that ends", &ended, &"expired".to_owned());
+    report.check_equal(
+        "an offer is a lease that ends",
+        &ended,
+        &"expired".to_owned(),
+    );
     let second = take_offer(ben).await?;
-    report.tell(stage.now(), "routing", format!("offers Maria to Ben: {}.", second.reason));
+    report.tell(
+        stage.now(),
+        "routing",
+        format!("offers Maria to Ben: {}.", second.reason),
+    );
     report.check(
         "a new offer keeps the customer's place in line",
         second.queued_at == first.queued_at && second.id != first.id,
         "same time of entry",
     );
     stage.pass(4 * SECOND);
-    let accept = AcceptOffer { offer_id: second.id.clone(), epoch: second.epoch };
+    let accept = AcceptOffer {
+        offer_id: second.id.clone(),
+        epoch: second.epoch,
+    };
     ben.send(Command::Accept(accept)).await?;
     let engagement = ben
         .event("the engagement", |event| match event {
@@ -202,7 +237,11 @@ async fn offer(
         })
         .await?;
     report.tell(stage.now(), "Ben", "accepts.");
-    report.check_equal("the engagement has exactly one owner", &owner, &"ben".to_owned());
+    report.check_equal(
+        "the engagement has exactly one owner",
+        &owner,
+        &"ben".to_owned(),
+    );
     Ok(engagement)
 }
 
@@ -225,13 +264,20 @@ async fn agent_writes(
 ) -> anyhow::Result<()> {
     let mut conversations = ConversationServiceClient::new(stage.as_user("ben")?);
     let request = message(engagement, key, content);
-    let sent = conversations.send_message(request.clone()).await?.into_inner();
+    let sent = conversations
+        .send_message(request.clone())
+        .await?
+        .into_inner();
     let again = conversations.send_message(request).await?.into_inner();
     let at = stage.now();
     let body = reaches_phone(stage).await?;
     report.tell(at, "Ben", body);
     if sent.id != again.id {
-        report.check("a repeated command sends once", false, format!("{} and {}", sent.id, again.id));
+        report.check(
+            "a repeated command sends once",
+            false,
+            format!("{} and {}", sent.id, again.id),
+        );
     }
     Ok(())
 }
@@ -260,30 +306,53 @@ async fn close_window(
     let mut conversations = ConversationServiceClient::new(stage.as_user("ben")?);
     let late = message(engagement, "late", text("Good news, Maria!"));
     let refused = conversations.send_message(late).await.err();
-    let reason = refused.as_ref().and_then(reason_of).unwrap_or_else(|| "sent".to_owned());
-    report.tell(stage.now(), "Ben", "writes freely, a day later; the 24-hour window has closed.");
+    let reason = refused
+        .as_ref()
+        .and_then(reason_of)
+        .unwrap_or_else(|| "sent".to_owned());
+    report.tell(
+        stage.now(),
+        "Ben",
+        "writes freely, a day later; the 24-hour window has closed.",
+    );
     let refused_so = refused.is_some_and(|status| status.code() == Code::FailedPrecondition);
-    report.check("outside the window free text is refused", refused_so && reason == "WINDOW_CLOSED", reason);
+    report.check(
+        "outside the window free text is refused",
+        refused_so && reason == "WINDOW_CLOSED",
+        reason,
+    );
     let template = common::TemplateSend {
         name: "conversation_follow_up".to_owned(),
         language: "en_US".to_owned(),
         body: ["Maria", "FD-1042"].map(template_text).to_vec(),
         ..Default::default()
     };
-    let template =
-        common::Content { content: Some(common::content::Content::Template(template)) };
+    let template = common::Content {
+        content: Some(common::content::Content::Template(template)),
+    };
     agent_writes(stage, report, engagement, ("template", template)).await?;
-    report.check("an approved template goes out all the same", true, "conversation_follow_up");
+    report.check(
+        "an approved template goes out all the same",
+        true,
+        "conversation_follow_up",
+    );
     stage.pass(10 * MINUTE);
     customer_writes(stage, report, "Yes please").await?;
     let news = text("Your parcel arrives today before noon.");
     agent_writes(stage, report, engagement, ("news", news)).await?;
-    report.check("the customer's answer opens the window again", true, "free text delivered");
+    report.check(
+        "the customer's answer opens the window again",
+        true,
+        "free text delivered",
+    );
     Ok(())
 }
 
 fn template_text(value: &str) -> common::TemplateText {
-    common::TemplateText { name: String::new(), text: value.to_owned() }
+    common::TemplateText {
+        name: String::new(),
+        text: value.to_owned(),
+    }
 }
 
 async fn wrap_up(
@@ -295,7 +364,10 @@ async fn wrap_up(
     stage.pass(2 * MINUTE);
     let mut conversations = ConversationServiceClient::new(stage.as_user("ben")?);
     let (engagement_id, epoch) = (engagement.engagement_id.clone(), engagement.epoch);
-    let start = StartWrapUpRequest { engagement_id: engagement_id.clone(), epoch };
+    let start = StartWrapUpRequest {
+        engagement_id: engagement_id.clone(),
+        epoch,
+    };
     conversations.start_wrap_up(start).await?;
     stage.pass(20 * SECOND);
     let complete = CompleteWrapUpRequest {
@@ -317,18 +389,28 @@ async fn wrap_up(
     })
     .await?;
     report.tell(stage.now(), "Ben", format!("wraps up as “{disposition}”."));
-    report.check_equal("the engagement is filed and closed", &disposition, &"solved".to_owned());
+    report.check_equal(
+        "the engagement is filed and closed",
+        &disposition,
+        &"solved".to_owned(),
+    );
     Ok(())
 }
 
 fn money(amount: Option<&common::Money>) -> anyhow::Result<Money> {
     let amount = amount.context("an amount is missing")?;
-    Ok(Money { currency: amount.currency_code.parse()?, micros: amount.micros })
+    Ok(Money {
+        currency: amount.currency_code.parse()?,
+        micros: amount.micros,
+    })
 }
 
 async fn bill(stage: &mut Stage, report: &mut Report) -> anyhow::Result<()> {
     let statement = settled_statement(stage).await?;
-    let mut bill = Bill { month: statement.month.clone(), ..Default::default() };
+    let mut bill = Bill {
+        month: statement.month.clone(),
+        ..Default::default()
+    };
     let mut sum = 0;
     for line in &statement.lines {
         let amount = money(line.amount.as_ref())?;
@@ -343,11 +425,23 @@ async fn bill(stage: &mut Stage, report: &mut Report) -> anyhow::Result<()> {
     }
     let total = money(statement.totals.first())?;
     bill.total = total.to_string();
-    report.tell(stage.now(), "billing", format!("{} messages: {total}.", delivered(&statement)));
+    report.tell(
+        stage.now(),
+        "billing",
+        format!("{} messages: {total}.", delivered(&statement)),
+    );
     report.set_bill(bill);
     report.check_equal("the lines add up to the total", &sum, &total.micros);
-    report.check_equal("no delivered message is unrated", &statement.unrated.len(), &0);
-    report.check_equal("every delivered message is on the bill once", &delivered(&statement), &7);
+    report.check_equal(
+        "no delivered message is unrated",
+        &statement.unrated.len(),
+        &0,
+    );
+    report.check_equal(
+        "every delivered message is on the bill once",
+        &delivered(&statement),
+        &7,
+    );
     let quote = QuoteMessageRequest {
         number_id: seed::NUMBER_ID.to_owned(),
         recipient: maria().phone,
@@ -357,7 +451,11 @@ async fn bill(stage: &mut Stage, report: &mut Report) -> anyhow::Result<()> {
     let mut billing = BillingServiceClient::new(stage.as_user("admin")?);
     let quote = billing.quote_message(quote).await?.into_inner();
     let quoted = money(quote.amount.as_ref())?;
-    report.check("the template cost what was quoted", quoted == total && total.micros > 0, quote.explanation);
+    report.check(
+        "the template cost what was quoted",
+        quoted == total && total.micros > 0,
+        quote.explanation,
+    );
     Ok(())
 }
 
@@ -369,7 +467,10 @@ fn delivered(statement: &Statement) -> u64 {
 async fn settled_statement(stage: &mut Stage) -> anyhow::Result<Statement> {
     let mut billing = BillingServiceClient::new(stage.as_user("admin")?);
     let month = stage.now().to_string().chars().take(7).collect::<String>();
-    let request = GetStatementRequest { month, number_id: seed::NUMBER_ID.to_owned() };
+    let request = GetStatementRequest {
+        month,
+        number_id: seed::NUMBER_ID.to_owned(),
+    };
     // Billing follows the log; its progress is only known by asking.
     for _ in 0..1_000 {
         billing.get_progress(GetProgressRequest {}).await?;
@@ -379,22 +480,42 @@ async fn settled_statement(stage: &mut Stage) -> anyhow::Result<Statement> {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    billing.get_statement(request).await.map(tonic::Response::into_inner).map_err(Into::into)
+    billing
+        .get_statement(request)
+        .await
+        .map(tonic::Response::into_inner)
+        .map_err(Into::into)
 }
 
 async fn audit(stage: &mut Stage, report: &mut Report) -> anyhow::Result<()> {
     let mut sandbox = SandboxServiceClient::new(stage.as_user("admin")?);
-    let sends = sandbox.list_graph_sends(ListGraphSendsRequest { offset: 0, limit: 1_000 }).await?;
+    let sends = sandbox
+        .list_graph_sends(ListGraphSendsRequest {
+            offset: 0,
+            limit: 1_000,
+        })
+        .await?;
     let sends = sends.into_inner().sends;
-    let mut keys: Vec<_> = sends.iter().map(|send| send.callback_data.clone()).collect();
+    let mut keys: Vec<_> = sends
+        .iter()
+        .map(|send| send.callback_data.clone())
+        .collect();
     keys.sort();
     keys.dedup();
-    report.check_equal("Meta got each message exactly once", &(sends.len(), keys.len()), &(7, 7));
+    report.check_equal(
+        "Meta got each message exactly once",
+        &(sends.len(), keys.len()),
+        &(7, 7),
+    );
     let mut ingress = IngressServiceClient::new(stage.as_user("admin")?);
     let inbox = ingress.get_inbox(GetInboxRequest {}).await?.into_inner();
     report.check_equal(
         "no webhook is waiting, parked or refused",
-        &(inbox.waiting_deliveries, inbox.parked_items, inbox.refused_signatures),
+        &(
+            inbox.waiting_deliveries,
+            inbox.parked_items,
+            inbox.refused_signatures,
+        ),
         &(0, 0, 0),
     );
     Ok(())
@@ -407,7 +528,10 @@ pub(crate) async fn check_replay(folder: &Path, report: &mut Report) {
         Ok(outcome) => report.check(
             name,
             outcome.differences.is_empty(),
-            format!("{} events of {} conversation", outcome.events, outcome.conversations),
+            format!(
+                "{} events of {} conversation",
+                outcome.events, outcome.conversations
+            ),
         ),
         Err(error) => report.check(name, false, error.to_string()),
     }

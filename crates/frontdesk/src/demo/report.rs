@@ -60,12 +60,24 @@ impl Report {
     /// Nothing told yet. `live` prints lines as they come.
     pub(crate) fn new(live: bool, colour: bool) -> Self {
         let (checks, timeline) = (Vec::new(), Vec::new());
-        Self { ok: true, checks, timeline, bill: Bill::default(), live, colour, day: String::new() }
+        Self {
+            ok: true,
+            checks,
+            timeline,
+            bill: Bill::default(),
+            live,
+            colour,
+            day: String::new(),
+        }
     }
 
     /// Adds a line to the story.
     pub(crate) fn tell(&mut self, at: Timestamp, who: &str, what: impl Into<String>) {
-        let line = Line { at: at.to_string(), who: who.to_owned(), what: what.into() };
+        let line = Line {
+            at: at.to_string(),
+            who: who.to_owned(),
+            what: what.into(),
+        };
         if self.live {
             let (day, time) = line.at.split_once('T').unwrap_or((&line.at, ""));
             if self.day != day {
@@ -86,7 +98,11 @@ impl Report {
     /// Records whether a promise held.
     pub(crate) fn check(&mut self, name: &str, ok: bool, detail: impl Into<String>) {
         self.ok &= ok;
-        self.checks.push(Check { name: name.to_owned(), ok, detail: detail.into() });
+        self.checks.push(Check {
+            name: name.to_owned(),
+            ok,
+            detail: detail.into(),
+        });
     }
 
     /// Records that two values are what they should be.
@@ -97,8 +113,11 @@ impl Report {
         expected: &T,
     ) {
         let ok = found == expected;
-        let detail =
-            if ok { format!("{found:?}") } else { format!("{found:?} instead of {expected:?}") };
+        let detail = if ok {
+            format!("{found:?}")
+        } else {
+            format!("{found:?} instead of {expected:?}")
+        };
         self.check(name, ok, detail);
     }
 
@@ -108,7 +127,11 @@ impl Report {
     }
 
     fn paint(&self, text: &str, style: impl Fn(&str) -> String) -> String {
-        if self.colour { style(text) } else { text.to_owned() }
+        if self.colour {
+            style(text)
+        } else {
+            text.to_owned()
+        }
     }
 
     /// Prints what is left to print.
@@ -136,7 +159,11 @@ impl Report {
                 line.messages, line.category, line.pricing_type, line.country, line.amount
             );
         }
-        println!("  {:47} {:>14}", format!("Total {}", self.bill.month), self.bill.total);
+        println!(
+            "  {:47} {:>14}",
+            format!("Total {}", self.bill.month),
+            self.bill.total
+        );
         println!("\n{}", self.paint("Checks", |text| text.bold().to_string()));
         for check in &self.checks {
             let mark = if check.ok {

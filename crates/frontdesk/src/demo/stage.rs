@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use crate::installation::{Installation, Settings, dev_token};
+use crate::installation::{Installation, Sending, Settings, dev_token};
 use crate::seed;
 
 /// Longest wait for anything, in real time. The demo takes a second or two in all.
@@ -66,6 +66,7 @@ impl Stage {
             sandbox: any(),
             clock: clock.clone(),
             ids: IdSource::counted(),
+            sending: Sending::default(),
         })
         .await?;
         let admin = connect(&installation.grpc_url, &dev_token("admin"))?;
@@ -78,9 +79,20 @@ impl Stage {
             number_id: seed::NUMBER_ID.to_owned(),
             only_new: false,
         };
-        let phone = PhoneServiceClient::new(admin).watch_phone(watch).await?.into_inner();
+        let phone = PhoneServiceClient::new(admin)
+            .watch_phone(watch)
+            .await?
+            .into_inner();
         let (entries, arrivals) = (VecDeque::new(), VecDeque::new());
-        Ok(Self { installation, folder, clock, log, entries, phone, arrivals })
+        Ok(Self {
+            installation,
+            folder,
+            clock,
+            log,
+            entries,
+            phone,
+            arrivals,
+        })
     }
 
     /// Stops the instance and hands its data over.
@@ -162,7 +174,9 @@ impl Stage {
             content: Some(content),
             ..Default::default()
         };
-        PhoneServiceClient::new(self.as_user("admin")?).send_from_phone(request).await?;
+        PhoneServiceClient::new(self.as_user("admin")?)
+            .send_from_phone(request)
+            .await?;
         Ok(())
     }
 
@@ -174,11 +188,21 @@ impl Stage {
         let (commands, outgoing) = mpsc::channel(8);
         let channel = self.as_user(agent)?;
         let open = desk_command::Command::Open(lib_proto::routing::OpenDesk { capacity: 1 });
-        let command = DeskCommand { command_id: format!("{agent}-0"), command: Some(open) };
+        let command = DeskCommand {
+            command_id: format!("{agent}-0"),
+            command: Some(open),
+        };
         commands.send(command).await.context("the desk is closed")?;
-        let events =
-            DeskServiceClient::new(channel).desk(ReceiverStream::new(outgoing)).await?.into_inner();
-        Ok(Desk { commands, events, unread: VecDeque::new(), sent: 0 })
+        let events = DeskServiceClient::new(channel)
+            .desk(ReceiverStream::new(outgoing))
+            .await?
+            .into_inner();
+        Ok(Desk {
+            commands,
+            events,
+            unread: VecDeque::new(),
+            sent: 0,
+        })
     }
 }
 
@@ -190,8 +214,14 @@ impl Desk {
     pub(crate) async fn send(&mut self, command: desk_command::Command) -> anyhow::Result<()> {
         self.sent += 1;
         let command_id = format!("demo-{}", self.sent);
-        let command = DeskCommand { command_id, command: Some(command) };
-        self.commands.send(command).await.context("the desk is closed")
+        let command = DeskCommand {
+            command_id,
+            command: Some(command),
+        };
+        self.commands
+            .send(command)
+            .await
+            .context("the desk is closed")
     }
 
     /// Waits for the next event, not yet taken, that `pick` likes, and takes it.
@@ -213,7 +243,8 @@ impl Desk {
                 looked_at += 1;
             }
             let event = within(what, self.events.message()).await?;
-            self.unread.push_back(event.context("the desk's stream ended")?);
+            self.unread
+                .push_back(event.context("the desk's stream ended")?);
         }
     }
 }
@@ -229,8 +260,13 @@ pub(crate) fn maria() -> lib_proto::common::ContactIdentity {
 
 /// Plain text.
 pub(crate) fn text(body: &str) -> Content {
-    let text = Text { body: body.to_owned(), preview_url: false };
-    Content { content: Some(content::Content::Text(text)) }
+    let text = Text {
+        body: body.to_owned(),
+        preview_url: false,
+    };
+    Content {
+        content: Some(content::Content::Text(text)),
+    }
 }
 
 /// Bounds a wait in real time.
@@ -239,7 +275,9 @@ async fn within<T, E: Into<anyhow::Error>>(
     wait: impl Future<Output = Result<T, E>>,
 ) -> anyhow::Result<T> {
     match tokio::time::timeout(PATIENCE, wait).await {
-        Ok(outcome) => outcome.map_err(Into::into).with_context(|| format!("waiting for {what}")),
+        Ok(outcome) => outcome
+            .map_err(Into::into)
+            .with_context(|| format!("waiting for {what}")),
         Err(_) => anyhow::bail!("{what} did not come within {} s", PATIENCE.as_secs()),
     }
 }
