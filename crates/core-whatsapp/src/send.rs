@@ -120,7 +120,7 @@ pub enum RetryClass {
     Throughput,
     /// Too many messages to this one customer (131056): wait 4^X seconds, X from 0.
     Pair,
-    /// The app or account reached its call limit (4, 613, 80007), or the number its spam limit
+    /// The app or account reached its call limit (4, 17, 613, 80007), or the number its spam limit
     /// (131048).
     Limit,
     /// The number is in maintenance, usually below a minute (131057).

@@ -35,6 +35,13 @@ pub(super) const ROWS: &[ErrorRow] = &[
         "Grant the app whatsapp_business_messaging on this account",
     ),
     row(
+        17,
+        17,
+        Action::Retry,
+        "the call limit of this user is reached",
+        "",
+    ),
+    row(
         33,
         33,
         Action::StopNumber,

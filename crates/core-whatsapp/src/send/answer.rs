@@ -107,7 +107,7 @@ fn refused(error: PlatformError, http_status: u16) -> SendOutcome {
     let class = match error.code {
         130_429 => Some(RetryClass::Throughput),
         131_056 => Some(RetryClass::Pair),
-        4 | 613 | 80_007 | 131_048 => Some(RetryClass::Limit),
+        4 | 17 | 613 | 80_007 | 131_048 => Some(RetryClass::Limit),
         131_057 => Some(RetryClass::Maintenance),
         _ => None,
     };

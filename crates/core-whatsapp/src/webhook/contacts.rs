@@ -4,7 +4,7 @@ use core_types::ContactIdentity;
 use serde_json::value::RawValue;
 
 use super::problem::{Cause, ItemProblem};
-use super::wire::{Contact, Word, text};
+use super::wire::{Contact, Word, object, text};
 
 /// The `contacts` of a value.
 #[derive(Debug, Default)]
@@ -18,8 +18,7 @@ pub(super) type Found<'c, 'a> = Option<&'c (&'a RawValue, Contact<'a>)>;
 impl<'a> Contacts<'a> {
     /// Reads them; one that cannot be read names nobody and harms no message.
     pub(super) fn read(raw: Vec<&'a RawValue>) -> Self {
-        let contact =
-            |raw: &'a RawValue| (raw, serde_json::from_str(raw.get()).unwrap_or_default());
+        let contact = |raw: &'a RawValue| (raw, object(raw).unwrap_or_default());
         Self {
             all: raw.into_iter().map(contact).collect(),
         }

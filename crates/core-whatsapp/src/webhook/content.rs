@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::contacts::digits;
 use super::message::message_id;
 use super::problem::ItemProblem;
-use super::wire::{self, Message, Word, text};
+use super::wire::{self, Message, Word, object, text};
 
 /// How deep an edit may hold an edit. WhatsApp sends one level.
 const MAX_EDITS: usize = 3;
@@ -143,7 +143,7 @@ fn location(place: Option<wire::Location<'_>>) -> Result<Option<Content>, ItemPr
 }
 
 fn card(raw: &RawValue) -> ContactCard {
-    let card: wire::Card<'_> = serde_json::from_str(raw.get()).unwrap_or_default();
+    let card: wire::Card<'_> = object(raw).unwrap_or_default();
     let name = card.name.unwrap_or_default();
     let parts = [name.first, name.last];
     let joined = || {
@@ -167,7 +167,7 @@ fn card(raw: &RawValue) -> ContactCard {
 }
 
 fn interactive(raw: &RawValue) -> Result<Reply, ItemProblem> {
-    let reply: wire::Interactive<'_> = serde_json::from_str(raw.get())?;
+    let reply: wire::Interactive<'_> = object(raw)?;
     let kind = text(reply.kind).unwrap_or_default();
     let choice = |kind, choice: wire::Choice<'_>| Reply {
         kind,
@@ -280,10 +280,10 @@ fn edit(edit: wire::Edit<'_>, edits: usize) -> Result<Content, ItemProblem> {
     }
     let target = edit.original_message_id.as_ref();
     let target = message_id("edit.original_message_id", target)?;
-    let raw = part(edit.message, "edit.message")?.get();
-    let message: Message<'_> = serde_json::from_str(raw)?;
+    let raw = part(edit.message, "edit.message")?;
+    let message: Message<'_> = object(raw)?;
     Ok(Content::Edit {
         target,
-        replacement: Box::new(content(message, raw, edits)?),
+        replacement: Box::new(content(message, raw.get(), edits)?),
     })
 }

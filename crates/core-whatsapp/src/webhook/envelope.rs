@@ -14,7 +14,7 @@ use super::fields::words_of;
 use super::message::{echo, inbound};
 use super::problem::{BodyError, ItemProblem, without_value};
 use super::status::{Reading, status};
-use super::wire::{Head, Metadata, Value, Word};
+use super::wire::{Head, Metadata, Value, Word, object, text};
 use super::{MAX_UPDATES, ReadItem};
 
 /// What `object` must be.
@@ -52,6 +52,13 @@ struct Change<'a> {
 pub(super) fn read(text: &str) -> Result<Vec<ReadItem>, BodyError> {
     if text.trim().is_empty() {
         return Err(BodyError::Empty);
+    }
+    // serde would take a list for a structure, field by field.
+    if !text.trim_start().starts_with('{') {
+        return Err(match serde_json::from_str::<&RawValue>(text) {
+            Ok(_) => BodyError::NotAnObject,
+            Err(syntax) => BodyError::NotJson(syntax.to_string()),
+        });
     }
     let mut reader = Reader::default();
     match serde_json::from_str::<Envelope<'_, Entry<'_, Change<'_>>>>(text) {
@@ -120,28 +127,28 @@ impl Reader {
         let envelope: Envelope<'_, &RawValue> =
             serde_json::from_str(text).map_err(|error| not_an_envelope(text, &error))?;
         for (index, raw) in checked(envelope)?.into_iter().enumerate() {
-            let entry: Entry<'_, &RawValue> = match serde_json::from_str(raw.get()) {
+            let entry: Entry<'_, &RawValue> = match object(raw) {
                 Ok(entry) => entry,
-                Err(error) => {
+                Err(problem) => {
                     self.broken(
                         format!("entry[{index}]"),
                         format!(r#"{{"object":"{OBJECT}","entry":[{}]}}"#, raw.get()),
-                        error.into(),
+                        problem,
                     );
                     continue;
                 }
             };
             let place = Place::of(index, entry.id, entry.time);
             for (index, raw) in entry.changes.into_iter().flatten().enumerate() {
-                match serde_json::from_str(raw.get()) {
+                match object(raw) {
                     Ok(change) => self.change(&place, index, change),
-                    Err(error) => {
+                    Err(problem) => {
                         let position = format!("entry[{}].changes[{index}]", place.entry);
                         let mut envelope = String::new();
                         open_entry(&mut envelope, &place);
                         envelope.push_str(raw.get());
                         envelope.push_str("]}]}");
-                        self.broken(position, envelope, error.into());
+                        self.broken(position, envelope, problem);
                     }
                 }
             }
@@ -167,9 +174,7 @@ impl Reader {
             field,
             metadata: None,
             rejection: change.rejection_info,
-            waba_id: place
-                .id
-                .and_then(|id| super::wire::text(Word::from_raw(id))),
+            waba_id: place.id.and_then(|id| text(Word::from_raw(id))),
             number_id: None,
         };
         let Some(raw) = change.value else {
@@ -184,14 +189,14 @@ impl Reader {
             self.whole(&shared, raw);
             return;
         }
-        match serde_json::from_str::<Value<'a>>(raw.get()) {
+        match object::<Value<'a>>(raw) {
             Ok(value) => {
                 shared.take_metadata(value.metadata);
                 self.lists(&shared, raw, value);
             }
-            Err(error) => {
+            Err(problem) => {
                 shared.take_metadata(metadata_of(raw));
-                self.push_value(&shared, raw.get(), Err(error.into()));
+                self.push_value(&shared, raw.get(), Err(problem));
             }
         }
     }
@@ -366,9 +371,8 @@ impl Reader {
 impl<'a> Shared<'_, 'a> {
     fn take_metadata(&mut self, metadata: Option<&'a RawValue>) {
         self.metadata = metadata;
-        let read: Option<Metadata<'_>> =
-            metadata.and_then(|raw| serde_json::from_str(raw.get()).ok());
-        self.number_id = super::wire::text(read.and_then(|read| read.phone_number_id));
+        let read: Option<Metadata<'_>> = metadata.and_then(|raw| object(raw).ok());
+        self.number_id = text(read.and_then(|read| read.phone_number_id));
     }
 
     fn fact(&self, dedupe_key: String, body: FactBody) -> Result<Fact, ItemProblem> {
@@ -470,14 +474,13 @@ fn quoted(text: &str) -> String {
 }
 
 fn metadata_of(raw: &RawValue) -> Option<&RawValue> {
-    let head: Option<Head<'_>> = serde_json::from_str(raw.get()).ok();
+    let head: Option<Head<'_>> = object(raw).ok();
     head.and_then(|head| head.metadata)
 }
 
 fn not_an_envelope(text: &str, error: &serde_json::Error) -> BodyError {
     match serde_json::from_str::<&RawValue>(text) {
         Err(syntax) => BodyError::NotJson(syntax.to_string()),
-        Ok(raw) if !raw.get().starts_with('{') => BodyError::NotAnObject,
         Ok(_) => BodyError::NotADelivery(without_value(&error.to_string())),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::contacts::{Contacts, Found, identity};
 use super::content::content;
 use super::problem::{Cause, ItemProblem};
-use super::wire::{self, Message, Word, text};
+use super::wire::{self, Message, Word, object, text};
 use crate::text::cut;
 
 /// Longest part of an error's text kept, in bytes; the whole stays in the raw item.
@@ -61,9 +61,9 @@ pub(super) fn inbound<'c, 'a>(
     index: usize,
     contacts: &'c Contacts<'a>,
 ) -> (Found<'c, 'a>, Result<InboundMessage, ItemProblem>) {
-    let mut message: Message<'a> = match serde_json::from_str(raw.get()) {
+    let mut message: Message<'a> = match object(raw) {
         Ok(message) => message,
-        Err(error) => return (contacts.find(None, None, index), Err(error.into())),
+        Err(problem) => return (contacts.find(None, None, index), Err(problem)),
     };
     let found = contacts.find(message.from.as_ref(), message.from_user_id.as_ref(), index);
     let read = || {
@@ -95,9 +95,9 @@ pub(super) fn echo<'c, 'a>(
     index: usize,
     contacts: &'c Contacts<'a>,
 ) -> (Found<'c, 'a>, Result<Echo, ItemProblem>) {
-    let mut message: Message<'a> = match serde_json::from_str(raw.get()) {
+    let mut message: Message<'a> = match object(raw) {
         Ok(message) => message,
-        Err(error) => return (contacts.find(None, None, index), Err(error.into())),
+        Err(problem) => return (contacts.find(None, None, index), Err(problem)),
     };
     let user_id = message
         .to_user_id
@@ -137,7 +137,7 @@ fn context(context: wire::Context<'_>) -> Result<MessageContext, ItemProblem> {
 }
 
 fn referral(raw: &RawValue) -> Result<Referral, ItemProblem> {
-    let referral: wire::Referral<'_> = serde_json::from_str(raw.get())?;
+    let referral: wire::Referral<'_> = object(raw)?;
     Ok(Referral {
         source_type: text(referral.source_type).unwrap_or_default(),
         source_id: text(referral.source_id).unwrap_or_default(),

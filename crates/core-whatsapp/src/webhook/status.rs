@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::contacts::{Contacts, Found, completed, digits};
 use super::message::{message_id, platform_errors, time};
 use super::problem::ItemProblem;
-use super::wire::{self, Status, Word, text};
+use super::wire::{self, Status, Word, object, text};
 
 /// An entry of `statuses`.
 #[derive(Debug)]
@@ -25,9 +25,9 @@ pub(super) fn status<'c, 'a>(
     index: usize,
     contacts: &'c Contacts<'a>,
 ) -> (Found<'c, 'a>, Result<Reading, ItemProblem>) {
-    let status: Status<'a> = match serde_json::from_str(raw.get()) {
+    let status: Status<'a> = match object(raw) {
         Ok(status) => status,
-        Err(error) => return (contacts.find(None, None, index), Err(error.into())),
+        Err(problem) => return (contacts.find(None, None, index), Err(problem)),
     };
     let (phone, user_id) = (
         status.recipient_id.as_ref(),

@@ -7,6 +7,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::value::RawValue;
 
+use super::problem::ItemProblem;
+
 /// A text, or a number or truth value taken as text: Meta sends timestamps, ids and amounts either
 /// way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +72,15 @@ impl<'de> Visitor<'de> for WordVisitor {
     }
 }
 
+/// Reads a structure from an object. serde would take a list for one, field by field.
+pub(super) fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, ItemProblem> {
+    if raw.get().starts_with('{') {
+        Ok(serde_json::from_str(raw.get())?)
+    } else {
+        Err(ItemProblem::shape("is not an object"))
+    }
+}
+
 /// The non-empty text of an optional word.
 pub(super) fn text(word: Option<Word<'_>>) -> Option<String> {
     word.map(|word| word.0.into_owned())
@@ -83,7 +94,7 @@ macro_rules! wire {
             #[derive(Debug, Default, serde::Deserialize)]
             pub(super) struct $name<'a> {
                 $(
-                    #[serde(borrow, default $(, rename = $word)?)]
+                    #[serde(borrow $(, rename = $word)?)]
                     pub(super) $field: Option<$kind>,
                 )*
             }
