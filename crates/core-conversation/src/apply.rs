@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use core_types::{ConversationId, MessageId, Timestamp};
+use core_types::{ConversationId, EngagementId, MessageId, Timestamp, WhatsAppMessageId};
 
-use crate::event::{Event, SendOutcome};
+use crate::event::{Change, Event, SendOutcome};
 use crate::message::{Direction, Message, MessageKind};
 use crate::state::{
     AttemptState, Conversation, EARLY_FOR, EARLY_MOST, EarlyChange, Engagement, FlowRun,
@@ -50,7 +50,32 @@ impl Conversation {
     pub fn apply(&mut self, event: &Event, at: Timestamp) {
         self.sequence += 1;
         match event {
-            Event::Started { .. } => {}
+            Event::MessageReceived { .. }
+            | Event::MessageQueued { .. }
+            | Event::AttemptStarted { .. }
+            | Event::AttemptEnded { .. }
+            | Event::StatusChanged { .. } => self.apply_message(event, at),
+            Event::ContactChanged { contact, dropped } => {
+                self.contact = contact.clone();
+                self.keys.retain(|key| !dropped.contains(key));
+                self.keys.extend(contact.keys().unwrap_or_default());
+            }
+            Event::WindowOpened {
+                closes_at,
+                free_entry_point_until,
+            } => {
+                self.window_closes_at = self.window_closes_at.max(*closes_at);
+                if free_entry_point_until.is_some() {
+                    self.free_entry_point_until = *free_entry_point_until;
+                    self.entry_candidate = None;
+                }
+            }
+            engagement_event => self.apply_to_engagement(engagement_event, at),
+        }
+    }
+
+    fn apply_message(&mut self, event: &Event, at: Timestamp) {
+        match event {
             Event::MessageReceived {
                 message,
                 outran,
@@ -59,18 +84,10 @@ impl Conversation {
             } => {
                 self.received(message, at);
                 if !early.is_empty() {
-                    self.forget_early(message);
+                    self.forget_early(message.wamid.as_ref());
                 }
                 if let Some((target, change)) = outran {
-                    self.early.retain(|early| at < early.at.plus(EARLY_FOR));
-                    if self.early.len() >= EARLY_MOST {
-                        self.early.remove(0);
-                    }
-                    self.early.push(EarlyChange {
-                        target: target.clone(),
-                        change: change.clone(),
-                        at,
-                    });
+                    self.keep_early(target, change, at);
                 }
             }
             Event::MessageQueued { message, .. } => {
@@ -106,7 +123,7 @@ impl Conversation {
             } => {
                 self.attempt_ended(message_id, outcome);
                 if let (false, SendOutcome::Accepted { wamid }) = (early.is_empty(), outcome) {
-                    self.early.retain(|change| change.target != *wamid);
+                    self.forget_early(Some(wamid));
                 }
             }
             Event::StatusChanged {
@@ -114,23 +131,7 @@ impl Conversation {
                 engagement,
                 ..
             } => self.owe_failure(engagement.as_ref(), key, "failed"),
-            Event::StatusChanged { .. } => {}
-            Event::ContactChanged { contact, dropped } => {
-                self.contact = contact.clone();
-                self.keys.retain(|key| !dropped.contains(key));
-                self.keys.extend(contact.keys().unwrap_or_default());
-            }
-            Event::WindowOpened {
-                closes_at,
-                free_entry_point_until,
-            } => {
-                self.window_closes_at = self.window_closes_at.max(*closes_at);
-                if free_entry_point_until.is_some() {
-                    self.free_entry_point_until = *free_entry_point_until;
-                    self.entry_candidate = None;
-                }
-            }
-            engagement_event => self.apply_to_engagement(engagement_event, at),
+            _ => {}
         }
     }
 
@@ -192,10 +193,21 @@ impl Conversation {
         }
     }
 
-    fn forget_early(&mut self, message: &Message) {
-        if let Some(wamid) = &message.wamid {
-            self.early.retain(|change| change.target != *wamid);
+    fn forget_early(&mut self, wamid: Option<&WhatsAppMessageId>) {
+        self.early.retain(|change| Some(&change.target) != wamid);
+    }
+
+    /// Remembers a change whose message has not come; the oldest give way.
+    fn keep_early(&mut self, target: &WhatsAppMessageId, change: &Change, at: Timestamp) {
+        self.early.retain(|early| at < early.at.plus(EARLY_FOR));
+        if self.early.len() >= EARLY_MOST {
+            self.early.remove(0);
         }
+        self.early.push(EarlyChange {
+            target: target.clone(),
+            change: change.clone(),
+            at,
+        });
     }
 
     fn entry(&mut self, id: &MessageId) -> Option<&mut OutboxEntry> {
@@ -208,7 +220,12 @@ impl Conversation {
         };
         let failed = match outcome {
             SendOutcome::NotSent { retry_at, .. } => {
-                self.outbox[at].state = AttemptState::RetryAt { at: *retry_at };
+                let entry = &mut self.outbox[at];
+                // Certainty came late: there is nothing left to doubt about this attempt.
+                if matches!(entry.state, AttemptState::Ambiguous { .. }) {
+                    entry.doubtful = entry.doubtful.saturating_sub(1);
+                }
+                entry.state = AttemptState::RetryAt { at: *retry_at };
                 return;
             }
             SendOutcome::Ambiguous { until, .. } => {
@@ -230,12 +247,7 @@ impl Conversation {
         }
     }
 
-    fn owe_failure(
-        &mut self,
-        engagement: Option<&core_types::EngagementId>,
-        key: &str,
-        reason: &str,
-    ) {
+    fn owe_failure(&mut self, engagement: Option<&EngagementId>, key: &str, reason: &str) {
         let Some(current) = &mut self.engagement else {
             return;
         };
@@ -252,26 +264,7 @@ impl Conversation {
 impl Engagement {
     fn apply(&mut self, event: &Event, at: Timestamp) {
         match event {
-            Event::SessionAdvanced {
-                flow_version,
-                variables,
-                session,
-                wait,
-                settled,
-                failure,
-                ..
-            } => {
-                self.variables.extend(variables.clone());
-                if let Some(flow) = &mut self.flow {
-                    flow.failed_sends
-                        .retain(|(key, _)| Some(key) != settled.as_ref());
-                    if failure.is_none() {
-                        flow.version = *flow_version;
-                        flow.session = session.clone();
-                        flow.wait = *wait;
-                    }
-                }
-            }
+            Event::SessionAdvanced { .. } => self.advanced(event),
             Event::EngagementQueued {
                 queue,
                 epoch,
@@ -335,6 +328,31 @@ impl Engagement {
             _ => {}
         }
     }
+
+    fn advanced(&mut self, event: &Event) {
+        let Event::SessionAdvanced {
+            flow_version,
+            variables,
+            session,
+            wait,
+            settled,
+            failure,
+            ..
+        } = event
+        else {
+            return;
+        };
+        self.variables.extend(variables.clone());
+        if let Some(flow) = &mut self.flow {
+            flow.failed_sends
+                .retain(|(key, _)| Some(key) != settled.as_ref());
+            if failure.is_none() {
+                flow.version = *flow_version;
+                flow.session = session.clone();
+                flow.wait = *wait;
+            }
+        }
+    }
 }
 
 /// A conversation with all its messages, folded from its log.
@@ -345,7 +363,7 @@ pub struct History {
     /// The messages.
     pub messages: BTreeMap<MessageId, Message>,
     /// Engagements that are over, with the open or last one.
-    pub engagements: BTreeMap<core_types::EngagementId, Engagement>,
+    pub engagements: BTreeMap<EngagementId, Engagement>,
 }
 
 /// A log that is not one.

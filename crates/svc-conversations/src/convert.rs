@@ -254,6 +254,18 @@ fn engagement_event(event: &Event) -> Wire {
             contact: Some(contact.into()),
             last_message_summary: summary.clone(),
         }),
+        Event::EngagementOpened { flow_id, cause, .. } => {
+            Wire::EngagementOpened(pb::EngagementOpened {
+                flow_id: text(flow_id.as_ref()),
+                cause: cause.clone(),
+            })
+        }
+        of_agent => agent_event(of_agent),
+    }
+}
+
+fn agent_event(event: &Event) -> Wire {
+    match event {
         Event::EngagementOffered {
             offer,
             agent,
@@ -309,12 +321,6 @@ fn engagement_event(event: &Event) -> Wire {
             disposition: disposition.clone(),
             reason: reason.clone(),
         }),
-        Event::EngagementOpened { flow_id, cause, .. } => {
-            Wire::EngagementOpened(pb::EngagementOpened {
-                flow_id: text(flow_id.as_ref()),
-                cause: cause.clone(),
-            })
-        }
         // `event` hands on nothing else.
         _ => Wire::EventParked(pb::EventParked {
             cause: "this entry has no form on the wire".to_owned(),

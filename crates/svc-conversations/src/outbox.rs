@@ -51,15 +51,16 @@ impl Outbox {
         tokio::pin!(stopped);
         loop {
             let ready = tokio::select! {
-                changed = changes.recv() => match changed {
-                    Some(mut ready) => {
-                        while let Ok(more) = changes.try_recv() {
-                            ready.extend(more);
-                        }
-                        ready
+                changed = changes.recv() => {
+                    let Some(mut ready) = changed else {
+                        stopped.await;
+                        return Ok(());
+                    };
+                    while let Ok(more) = changes.try_recv() {
+                        ready.extend(more);
                     }
-                    None => { stopped.await; return Ok(()); }
-                },
+                    ready
+                }
                 () = retries.wait(&self.clock) => {
                     let due = retries.due(self.clock.now(), PAGE);
                     for id in &due {

@@ -9,7 +9,7 @@ use core_types::{
 };
 use lib_storage::StorageError;
 
-use super::unit::Answer;
+use super::unit::{Answer, Unit};
 use crate::store::load::StoredMessage;
 use crate::store::write::{Commit, LogEvent, MessageRow, NewEntry, NewOrphan};
 
@@ -38,6 +38,38 @@ pub(super) struct Task {
     pub(super) number: Option<String>,
     /// How it is answered.
     pub(super) reply: ReplyWith,
+}
+
+impl Task {
+    /// A task for `unit`, about no message and free to touch any conversation.
+    pub(super) fn new(at: usize, unit: &Unit, input: Input, reply: ReplyWith) -> Self {
+        Self {
+            unit: at,
+            input,
+            target: Target::None,
+            traceparent: unit.traceparent.clone(),
+            dedupe: None,
+            idempotency: None,
+            birth: None,
+            tenant: None,
+            number: None,
+            reply,
+        }
+    }
+
+    /// The status this task is about, as one that has no message.
+    pub(super) fn loose_status(&self) -> Option<Loose> {
+        match (&self.input, &self.dedupe, &self.number) {
+            (Input::Status(status), Some(key), Some(number_id)) => Some(Loose {
+                unit: self.unit,
+                number_id: number_id.clone(),
+                key: key.clone(),
+                traceparent: self.traceparent.clone(),
+                status: status.as_ref().clone(),
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// How a task is answered.
@@ -166,14 +198,13 @@ impl Batch {
             ..
         } = decision;
         let work = self.works.entry(id.clone()).or_default();
-        let mut sequence = conversation.sequence - events.len() as u64;
+        let first = conversation.sequence - events.len() as u64 + 1;
         let before = work
             .state
             .as_ref()
             .and_then(|state| state.engagement.as_ref());
         let mut current = before.map(|it| it.id.to_string()).unwrap_or_default();
-        for event in events {
-            sequence += 1;
+        for (sequence, event) in (first..).zip(events) {
             work.on_messages(id, &event, traceparent)?;
             if let Event::EngagementOpened { engagement, .. } = &event {
                 current = engagement.to_string();

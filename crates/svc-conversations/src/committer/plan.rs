@@ -5,19 +5,21 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use core_conversation::{Event, Input};
 use core_types::{
-    AccountFact, ContactIdentity, Content, ConversationId, EngagementId, FactBody, MessageId,
-    SystemNotice, TenantId, Timestamp, WhatsAppMessageId,
+    AccountFact, ContactIdentity, ConversationId, EngagementId, FactBody, MessageId, TenantId,
+    Timestamp,
 };
 use lib_storage::StorageError;
 
 use super::Writer;
-use super::batch::{Batch, Loose, ReplyWith, Target, Task, WamidKey};
+use super::batch::{Batch, ReplyWith, Target, Task, WamidKey};
+use super::keys::{
+    ContactKey, callback_message, change_target, contact_keys, conversation_of_engagement,
+    dedupe_key, idempotency_of, message_contacts, message_id_of, number_of, own_wamid, wamids_of,
+};
 use super::unit::{Answer, Item, Place, SendCommand, Unit, What};
 use crate::directory::Number;
 use crate::store::load::{self, StoredMessage};
 use crate::store::write::{LogEvent, NewEntry};
-
-type ContactKey = (String, String, String);
 
 /// What the units of a batch are about.
 #[derive(Default)]
@@ -86,18 +88,7 @@ impl Writer {
     }
 
     async fn place(&self, batch: &mut Batch, known: &mut Known, at: usize, unit: &Unit) {
-        let task = |input, target, reply| Task {
-            unit: at,
-            input,
-            target,
-            traceparent: unit.traceparent.clone(),
-            dedupe: None,
-            idempotency: None,
-            birth: None,
-            tenant: None,
-            number: None,
-            reply,
-        };
+        let task = |input, reply| Task::new(at, unit, input, reply);
         match &unit.what {
             What::Receive(item) => self.place_item(batch, known, at, item, unit).await,
             What::Send(command) => self.place_send(batch, known, at, command, unit),
@@ -106,14 +97,7 @@ impl Writer {
                     message_id: message_id.clone(),
                     attempt: *attempt,
                 };
-                let target = Target::Id(message_id.clone());
-                match known.by_id.get(message_id) {
-                    Some(stored) => {
-                        let task = task(input, target, ReplyWith::Granted);
-                        queue(batch, &stored.conversation, task);
-                    }
-                    None => batch.answer(at, Answer::Granted(false)),
-                }
+                place_attempt(batch, known, message_id, task(input, ReplyWith::Granted));
             }
             What::Finish(message_id, attempt, outcome) => {
                 let input = Input::FinishAttempt {
@@ -121,14 +105,7 @@ impl Writer {
                     attempt: *attempt,
                     outcome: outcome.clone(),
                 };
-                let target = Target::Id(message_id.clone());
-                match known.by_id.get(message_id) {
-                    Some(stored) => {
-                        let task = task(input, target, ReplyWith::Done);
-                        queue(batch, &stored.conversation, task);
-                    }
-                    None => batch.answer(at, Answer::NotFound("message", message_id.to_string())),
-                }
+                place_attempt(batch, known, message_id, task(input, ReplyWith::Done));
             }
             What::Routing(engagement, epoch, record) => {
                 let input = Input::Routing {
@@ -136,24 +113,16 @@ impl Writer {
                     epoch: *epoch,
                     record: record.clone(),
                 };
-                match conversation_of_engagement(engagement) {
-                    Some(id) => queue(batch, &id, task(input, Target::None, ReplyWith::Engagement)),
-                    None => {
-                        batch.answer(at, Answer::NotFound("engagement", engagement.to_string()))
-                    }
-                }
+                place_engagement(batch, engagement, task(input, ReplyWith::Engagement));
             }
-            What::Desk(tenant, engagement, input) => match conversation_of_engagement(engagement) {
-                Some(id) => {
-                    let task = Task {
-                        tenant: tenant.clone(),
-                        ..task(input.as_ref().clone(), Target::None, ReplyWith::Engagement)
-                    };
-                    queue(batch, &id, task);
-                }
-                None => batch.answer(at, Answer::NotFound("engagement", engagement.to_string())),
-            },
-            What::Tick(id) => queue(batch, id, task(Input::Tick, Target::None, ReplyWith::Done)),
+            What::Desk(tenant, engagement, input) => {
+                let task = Task {
+                    tenant: tenant.clone(),
+                    ..task(input.as_ref().clone(), ReplyWith::Engagement)
+                };
+                place_engagement(batch, engagement, task);
+            }
+            What::Tick(id) => queue(batch, id, task(Input::Tick, ReplyWith::Done)),
         }
     }
 
@@ -166,7 +135,8 @@ impl Writer {
         unit: &Unit,
     ) {
         let Some(key) = dedupe_key(unit) else { return };
-        if known.taken.contains(&key) {
+        let own = own_wamid(unit).is_some_and(|own| known.by_wamid.contains_key(&own));
+        if own || known.taken.contains(&key) {
             return batch.answer(at, Answer::Duplicate);
         }
         if let Some(original) = known.seen.get(&key) {
@@ -179,16 +149,10 @@ impl Writer {
         };
         let number_id = item.fact.number_id.as_ref().map(ToString::to_string);
         let task = |input, target| Task {
-            unit: at,
-            input,
             target,
-            traceparent: unit.traceparent.clone(),
             dedupe: Some(key.clone()),
-            idempotency: None,
-            birth: None,
-            tenant: None,
             number: number_id.clone(),
-            reply: ReplyWith::Done,
+            ..Task::new(at, unit, input, ReplyWith::Done)
         };
         match (&item.fact.body, number_id.clone()) {
             (FactBody::Account(fact), _) => {
@@ -199,53 +163,34 @@ impl Writer {
             }
             (_, None) => batch.answer(at, Answer::Refused("the item names no number".to_owned())),
             (FactBody::Message(message), Some(number_id)) => {
-                if known
-                    .by_wamid
-                    .contains_key(&(number_id.clone(), message.id.clone()))
-                {
-                    return batch.answer(at, Answer::Duplicate);
-                }
                 let input = Input::Message {
                     message: message.clone(),
                     admitted_at: item.admitted_at,
                     flow: number.flow.clone(),
                 };
                 let task = task(input, change_target(&number_id, &message.content));
-                self.place_contact(
-                    batch,
-                    known,
-                    (&number.tenant, &number_id),
-                    message_contacts(message),
-                    task,
-                );
+                let place = (&number.tenant, number_id.as_str());
+                self.place_contact(batch, known, place, message_contacts(message), task);
             }
             (FactBody::Echo(echo), Some(number_id)) => {
-                if known
-                    .by_wamid
-                    .contains_key(&(number_id.clone(), echo.id.clone()))
-                {
-                    return batch.answer(at, Answer::Duplicate);
-                }
                 let input = Input::Echo {
                     echo: echo.clone(),
                     admitted_at: item.admitted_at,
                 };
                 let task = task(input, change_target(&number_id, &echo.content));
-                let contacts = vec![echo.to.clone()];
-                self.place_contact(batch, known, (&number.tenant, &number_id), contacts, task);
+                let place = (&number.tenant, number_id.as_str());
+                self.place_contact(batch, known, place, vec![echo.to.clone()], task);
             }
             (FactBody::Status(status), Some(number_id)) => {
-                match status_owner(known, &number_id, status) {
-                    Some((owner, target)) => {
-                        queue(batch, &owner, task(Input::Status(status.clone()), target));
-                    }
-                    None => batch.loose.push(Loose {
-                        unit: at,
-                        number_id,
-                        key: key.clone(),
-                        traceparent: unit.traceparent.clone(),
-                        status: status.as_ref().clone(),
-                    }),
+                let owner = status_owner(known, &number_id, status);
+                let (owner, target) = owner.unzip();
+                let task = task(
+                    Input::Status(status.clone()),
+                    target.unwrap_or(Target::None),
+                );
+                match owner {
+                    Some(owner) => queue(batch, &owner, task),
+                    None => batch.loose.extend(task.loose_status()),
                 }
             }
         }
@@ -337,24 +282,16 @@ impl Writer {
             };
             return batch.answer(at, answer);
         }
+        let input = Input::Send {
+            sender: command.sender.clone(),
+            content: command.content.clone(),
+            reply_to: command.reply_to.clone(),
+        };
+        let tenant = command.tenant.clone();
         let mut task = Task {
-            unit: at,
-            input: Input::Send {
-                sender: command.sender.clone(),
-                content: command.content.clone(),
-                reply_to: command.reply_to.clone(),
-            },
-            target: Target::None,
-            traceparent: unit.traceparent.clone(),
-            dedupe: None,
-            idempotency: command
-                .tenant
-                .clone()
-                .map(|tenant| (tenant, command.key.clone())),
-            birth: None,
-            tenant: command.tenant.clone(),
-            number: None,
-            reply: ReplyWith::Message,
+            idempotency: tenant.clone().map(|tenant| (tenant, command.key.clone())),
+            tenant,
+            ..Task::new(at, unit, input, ReplyWith::Message)
         };
         match &command.place {
             Place::Conversation(id) => queue(batch, id, task),
@@ -422,6 +359,29 @@ impl Writer {
     }
 }
 
+fn place_attempt(batch: &mut Batch, known: &Known, message_id: &MessageId, task: Task) {
+    let target = Target::Id(message_id.clone());
+    match known.by_id.get(message_id) {
+        Some(stored) => queue(batch, &stored.conversation, Task { target, ..task }),
+        None if task.reply == ReplyWith::Granted => {
+            batch.answer(task.unit, Answer::Granted(false));
+        }
+        None => batch.answer(
+            task.unit,
+            Answer::NotFound("message", message_id.to_string()),
+        ),
+    }
+}
+
+fn place_engagement(batch: &mut Batch, engagement: &EngagementId, task: Task) {
+    if let Some(id) = conversation_of_engagement(engagement) {
+        queue(batch, &id, task);
+    } else {
+        let missing = Answer::NotFound("engagement", engagement.to_string());
+        batch.answer(task.unit, missing);
+    }
+}
+
 fn queue(batch: &mut Batch, id: &ConversationId, task: Task) {
     batch
         .works
@@ -429,112 +389,6 @@ fn queue(batch: &mut Batch, id: &ConversationId, task: Task) {
         .or_default()
         .queue
         .push_back(task);
-}
-
-fn number_of(unit: &Unit) -> Option<String> {
-    match &unit.what {
-        What::Receive(item) => item.fact.number_id.as_ref().map(ToString::to_string),
-        What::Send(command) => match &command.place {
-            Place::Contact(number, _) => Some(number.to_string()),
-            Place::Conversation(_) => None,
-        },
-        _ => None,
-    }
-}
-
-/// The key an item is remembered by, within its number or account.
-fn dedupe_key(unit: &Unit) -> Option<String> {
-    let What::Receive(item) = &unit.what else {
-        return None;
-    };
-    let fact = &item.fact;
-    let scope = match &fact.number_id {
-        Some(number) => number.as_str(),
-        None => fact.waba_id.as_str(),
-    };
-    Some(format!("{scope}|{}", fact.dedupe_key))
-}
-
-fn message_contacts(message: &core_types::InboundMessage) -> Vec<ContactIdentity> {
-    let mut contacts = vec![message.from.clone()];
-    if let Content::System(SystemNotice::NumberChanged { new_identity, .. }) = &message.content {
-        contacts.push(new_identity.clone());
-    }
-    contacts
-}
-
-fn contact_keys(unit: &Unit, numbers: &HashMap<String, Number>) -> Vec<ContactKey> {
-    let (number, contacts) = match &unit.what {
-        What::Receive(item) => match (&item.fact.body, &item.fact.number_id) {
-            (FactBody::Message(message), Some(number)) => (number, message_contacts(message)),
-            (FactBody::Echo(echo), Some(number)) => (number, vec![echo.to.clone()]),
-            _ => return Vec::new(),
-        },
-        What::Send(command) => match &command.place {
-            Place::Contact(number, contact) => (number, vec![contact.clone()]),
-            Place::Conversation(_) => return Vec::new(),
-        },
-        _ => return Vec::new(),
-    };
-    let Some(known) = numbers.get(number.as_str()) else {
-        return Vec::new();
-    };
-    contacts
-        .iter()
-        .flat_map(|contact| contact.keys().unwrap_or_default())
-        .map(|key| (known.tenant.to_string(), number.to_string(), key.to_text()))
-        .collect()
-}
-
-/// Messages by Meta's id that a unit is about, its own included.
-fn wamids_of(unit: &Unit) -> Vec<WamidKey> {
-    let What::Receive(item) = &unit.what else {
-        return Vec::new();
-    };
-    let Some(number) = item.fact.number_id.as_ref().map(ToString::to_string) else {
-        return Vec::new();
-    };
-    let (own, content) = match &item.fact.body {
-        FactBody::Message(message) => (message.id.clone(), Some(&message.content)),
-        FactBody::Echo(echo) => (echo.id.clone(), Some(&echo.content)),
-        FactBody::Status(status) => (status.id.clone(), None),
-        FactBody::Account(_) => return Vec::new(),
-    };
-    let target = content.and_then(target_of).cloned();
-    let ids = std::iter::once(own).chain(target);
-    ids.map(|wamid| (number.clone(), wamid)).collect()
-}
-
-fn target_of(content: &Content) -> Option<&WhatsAppMessageId> {
-    match content {
-        Content::Reaction { target, .. }
-        | Content::Edit { target, .. }
-        | Content::Revoke { target } => Some(target),
-        _ => None,
-    }
-}
-
-fn change_target(number: &str, content: &Content) -> Target {
-    target_of(content).map_or(Target::None, |wamid| {
-        Target::Wamid((number.to_owned(), wamid.clone()))
-    })
-}
-
-fn message_id_of(unit: &Unit) -> Option<MessageId> {
-    match &unit.what {
-        What::Start(id, _) | What::Finish(id, ..) => Some(id.clone()),
-        What::Receive(item) => match &item.fact.body {
-            FactBody::Status(status) => callback_message(status),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// Our id of the message, as egress attached it: `v1.<message id>`.
-fn callback_message(status: &core_types::StatusUpdate) -> Option<MessageId> {
-    let text = status.callback_data.as_deref()?.strip_prefix("v1.")?;
-    MessageId::new(text).ok()
 }
 
 /// The conversation and message a status is about: by Meta's id, else by ours. Ours counts only
@@ -551,20 +405,6 @@ fn status_owner(
     let id = callback_message(status)?;
     let stored = known.by_id.get(&id)?;
     Some((stored.conversation.clone(), Target::Id(id)))
-}
-
-fn idempotency_of(unit: &Unit) -> Option<(String, String)> {
-    let What::Send(command) = &unit.what else {
-        return None;
-    };
-    let tenant = command.tenant.as_ref()?;
-    Some((tenant.to_string(), command.key.clone()))
-}
-
-/// The conversation inside an engagement's id: `<conversation>.e<n>`.
-fn conversation_of_engagement(id: &EngagementId) -> Option<ConversationId> {
-    let (conversation, _) = id.as_str().rsplit_once(".e")?;
-    ConversationId::new(conversation).ok()
 }
 
 fn account_entry(

@@ -10,7 +10,7 @@ use core_types::{ConversationId, MessageId, Timestamp};
 use lib_storage::StorageError;
 
 use super::Writer;
-use super::batch::{Batch, Loose, ReplyWith, Target, Task, Work};
+use super::batch::{Batch, ReplyWith, Target, Task, Work};
 use super::unit::Answer;
 use crate::store::load;
 
@@ -88,10 +88,10 @@ impl Writer {
                 Some(step) => Ok(Some(Paused {
                     conversation: id.clone(),
                     task,
-                    decision,
+                    decision: *decision,
                     step,
                 })),
-                None => complete(batch, id, task, decision).map(|()| None),
+                None => complete(batch, id, task, *decision).map(|()| None),
             },
             Judgement::Refused(rejection) => {
                 refuse(batch, id, task, rejection);
@@ -219,7 +219,7 @@ impl Work {
 }
 
 enum Judgement {
-    Made(Decision),
+    Made(Box<Decision>),
     Refused(Rejection),
     Missing,
     Broken,
@@ -234,9 +234,8 @@ fn judge(
     now: Timestamp,
 ) -> Judgement {
     let born = match (state, &task.birth) {
-        (Some(_), _) => None,
         (None, Some(birth)) => Conversation::born_of(birth, now),
-        (None, None) => None,
+        (Some(_), _) | (None, None) => None,
     };
     let Some(state) = state.or(born.as_ref()) else {
         return Judgement::Missing;
@@ -251,7 +250,7 @@ fn judge(
             if born.is_some() {
                 decision.events.splice(0..0, task.birth.clone());
             }
-            Judgement::Made(decision)
+            Judgement::Made(Box::new(decision))
         }
     }
 }
@@ -327,28 +326,15 @@ fn repeated(batch: &Batch, owner: &ConversationId, message: &MessageId, task: &T
 
 /// A task for another tenant's or number's conversation: for its sender there is no such thing.
 fn stay_out(batch: &mut Batch, id: &ConversationId, task: Task) {
-    if let Some(loose) = loose_status(&task) {
+    if let Some(loose) = task.loose_status() {
         batch.loose.push(loose);
     } else {
         batch.answer(task.unit, Answer::NotFound("conversation", id.to_string()));
     }
 }
 
-fn loose_status(task: &Task) -> Option<Loose> {
-    match (&task.input, &task.dedupe, &task.number) {
-        (Input::Status(status), Some(key), Some(number_id)) => Some(Loose {
-            unit: task.unit,
-            number_id: number_id.clone(),
-            key: key.clone(),
-            traceparent: task.traceparent.clone(),
-            status: status.as_ref().clone(),
-        }),
-        _ => None,
-    }
-}
-
 fn refuse(batch: &mut Batch, id: &ConversationId, task: Task, rejection: Rejection) {
-    if let Some(loose) = loose_status(&task) {
+    if let Some(loose) = task.loose_status() {
         batch.loose.push(loose);
         return;
     }

@@ -1,7 +1,9 @@
 //! One commit: the log and everything derived from it, in one transaction.
 
 use core_conversation::{Conversation, Engagement, Message};
-use core_types::{AccountFact, ConversationId, EngagementId, StatusUpdate, Timestamp};
+use core_types::{
+    AccountFact, ConversationId, EngagementId, StatusUpdate, Timestamp, WhatsAppMessageId,
+};
 use lib_storage::{Database, StorageError};
 use serde::Serialize;
 use sqlx::{QueryBuilder, Sqlite, Transaction};
@@ -254,7 +256,7 @@ async fn messages(
                 .push_bind(of.tenant.as_str())
                 .push_bind(of.number_id.as_str())
                 .push_bind(sequence_of(message))
-                .push_bind(message.wamid.as_ref().map(|wamid| wamid.as_str()))
+                .push_bind(message.wamid.as_ref().map(WhatsAppMessageId::as_str))
                 .push_bind(&row.traceparent)
                 .push_bind(record);
         });

@@ -14,13 +14,13 @@ use crate::world::{World, assign};
 
 const PHONE: &str = "16505551111";
 
-fn text(body: &str) -> Option<Content> {
-    Some(Content {
+fn text(body: &str) -> Content {
+    Content {
         content: Some(Said::Text(Text {
             body: body.to_owned(),
             preview_url: false,
         })),
-    })
+    }
 }
 
 async fn send(
@@ -68,7 +68,7 @@ fn agent_message(engagement: &str, epoch: u32, key: &str) -> pb::SendMessageRequ
     let conversation = engagement.rsplit_once(".e").unwrap().0;
     pb::SendMessageRequest {
         conversation_id: conversation.to_owned(),
-        content: text("How can I help?"),
+        content: Some(text("How can I help?")),
         idempotency_key: key.to_owned(),
         engagement_id: engagement.to_owned(),
         epoch,
@@ -92,7 +92,7 @@ async fn the_owner_writes_and_nobody_else() {
         .unwrap();
     assert_eq!(again.id, sent.id, "a double click is one message");
     let mut other = agent_message(&engagement, 1, "k1");
-    other.content = text("Something else");
+    other.content = Some(text("Something else"));
     let refused = send(&world, "ada", other).await.unwrap_err();
     assert_eq!(reason(&refused), "IDEMPOTENCY_KEY_REUSED");
     let refused = send(&world, "bob", agent_message(&engagement, 1, "k2"))
@@ -108,7 +108,7 @@ async fn the_owner_writes_and_nobody_else() {
         .unwrap_err();
     assert_eq!(refused.code(), Code::NotFound, "another tenant's");
     let mut long = agent_message(&engagement, 1, "k5");
-    long.content = text(&"x".repeat(4_097));
+    long.content = Some(text(&"x".repeat(4_097)));
     let refused = send(&world, "ada", long).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     world.verify().await;

@@ -1,5 +1,11 @@
 //! The service over its real gRPC, with small peers for accounts, flows and templates.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may fail by panicking"
+)]
+
 mod desk;
 mod inbound;
 mod outbox;

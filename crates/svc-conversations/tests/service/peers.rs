@@ -223,8 +223,8 @@ impl TemplateService for Templates {
         if template.name != "offer" {
             return Err(Status::not_found("there is no such template"));
         }
-        template.rendered = "An offer for you".to_owned();
-        template.category = "marketing".to_owned();
+        "An offer for you".clone_into(&mut template.rendered);
+        "marketing".clone_into(&mut template.category);
         Ok(Response::new(tp::PrepareTemplateResponse {
             template: Some(template),
         }))
