@@ -168,7 +168,8 @@ impl Conversations {
                     .map_err(storage)?
                     .ok_or_else(|| Refusal::not_found("conversation", conversation))?;
                 let id = refuse::id("conversation_id", ConversationId::new(conversation))?;
-                Ok((Place::Conversation(id), found.number_id))
+                let number = found.number_id;
+                Ok((Place::Conversation(id, number.clone()), number))
             }
             (true, false) => {
                 let number = refuse::id("number_id", NumberId::new(number))?;

@@ -63,13 +63,7 @@ impl Publisher {
     }
 
     /// Tells of a commit whose last entry is at `head`.
-    pub(crate) fn committed(
-        &self,
-        commit: Commit,
-        head: Option<i64>,
-        changed: &[ConversationId],
-        now: Timestamp,
-    ) {
+    pub(crate) fn committed(&self, commit: &Commit, head: Option<i64>, now: Timestamp) {
         for conversation in &commit.conversations {
             let due = conversation.next_deadline().map(|(at, _)| at);
             self.timers.set(&conversation.id, due);
@@ -95,10 +89,7 @@ impl Publisher {
         let ready: Vec<ConversationId> = commit
             .conversations
             .iter()
-            .filter(|conversation| {
-                changed.contains(&conversation.id)
-                    && conversation.ready().is_some_and(|(_, at)| at <= now)
-            })
+            .filter(|conversation| conversation.ready().is_some_and(|(_, at)| at <= now))
             .map(|conversation| conversation.id.clone())
             .collect();
         if !ready.is_empty() {

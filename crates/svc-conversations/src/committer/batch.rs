@@ -28,8 +28,8 @@ pub(super) struct Task {
     pub(super) traceparent: String,
     /// The key under which it is remembered.
     pub(super) dedupe: Option<String>,
-    /// Tenant and key of a request that must not be repeated.
-    pub(super) idempotency: Option<(TenantId, String)>,
+    /// Scope and key of a request that must not be repeated.
+    pub(super) idempotency: Option<(String, String)>,
     /// Starts the conversation if it is not there yet.
     pub(super) birth: Option<Event>,
     /// Whose the conversation must be; absent for services.
@@ -252,10 +252,9 @@ impl Batch {
         self.answer(loose.unit, Answer::Done);
     }
 
-    /// The answers, what is to be written, and the conversations whose outbox may have changed.
-    pub(super) fn finish(mut self) -> (Vec<Answer>, Commit, Vec<ConversationId>) {
+    /// The answers, and what is to be written.
+    pub(super) fn finish(mut self) -> (Vec<Answer>, Commit) {
         let mut commit = std::mem::take(&mut self.commit);
-        let mut changed = Vec::new();
         for (id, work) in self.works {
             let Some(state) = work.state.filter(|_| !work.entries.is_empty()) else {
                 continue;
@@ -277,7 +276,6 @@ impl Batch {
                 .engagements
                 .extend(engagements.map(|engagement| (id.clone(), engagement)));
             commit.conversations.push(state);
-            changed.push(id);
         }
         for (unit, original) in self.repeats {
             self.answers[unit] = Some(match &self.answers[original] {
@@ -289,7 +287,7 @@ impl Batch {
         let answers = self.answers.into_iter();
         let nothing = || Answer::Retry("it was not looked at".to_owned());
         let answers = answers.map(|answer| answer.unwrap_or_else(nothing));
-        (answers.collect(), commit, changed)
+        (answers.collect(), commit)
     }
 }
 

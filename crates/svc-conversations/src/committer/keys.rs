@@ -21,7 +21,7 @@ pub(super) fn number_of(unit: &Unit) -> Option<String> {
         What::Receive(item) => item.fact.number_id.as_ref().map(ToString::to_string),
         What::Send(command) => match &command.place {
             Place::Contact(number, _) => Some(number.to_string()),
-            Place::Conversation(_) => None,
+            Place::Conversation(..) => None,
         },
         _ => None,
     }
@@ -59,7 +59,7 @@ pub(super) fn contact_keys(unit: &Unit, numbers: &HashMap<String, Number>) -> Ve
         },
         What::Send(command) => match &command.place {
             Place::Contact(number, contact) => (number, vec![contact.clone()]),
-            Place::Conversation(_) => return Vec::new(),
+            Place::Conversation(..) => return Vec::new(),
         },
         _ => return Vec::new(),
     };
@@ -88,8 +88,16 @@ pub(super) fn own_wamid(unit: &Unit) -> Option<WamidKey> {
 
 /// Messages by Meta's id that a unit is about, its own included.
 pub(super) fn wamids_of(unit: &Unit) -> Vec<WamidKey> {
-    let What::Receive(item) = &unit.what else {
-        return Vec::new();
+    let item = match &unit.what {
+        What::Receive(item) => item,
+        What::Send(command) => {
+            let target = target_of(&command.content).into_iter();
+            let number = command.number().to_string();
+            return target
+                .map(|wamid| (number.clone(), wamid.clone()))
+                .collect();
+        }
+        _ => return Vec::new(),
     };
     let Some(number) = item.fact.number_id.as_ref().map(ToString::to_string) else {
         return Vec::new();
@@ -143,8 +151,7 @@ pub(super) fn idempotency_of(unit: &Unit) -> Option<(String, String)> {
     let What::Send(command) = &unit.what else {
         return None;
     };
-    let tenant = command.tenant.as_ref()?;
-    Some((tenant.to_string(), command.key.clone()))
+    Some((command.key_scope(), command.key.clone()))
 }
 
 /// The conversation inside an engagement's id: `<conversation>.e<n>`.

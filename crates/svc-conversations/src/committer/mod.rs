@@ -120,7 +120,7 @@ impl Writer {
         let now = self.clock.now();
         let mut batch = self.plan(units, now).await?;
         self.run(&mut batch).await?;
-        let (answers, commit, changed) = batch.finish();
+        let (answers, commit) = batch.finish();
         if !commit.is_empty() {
             let head = write::commit(&self.database, &commit, now).await?;
             tracing::debug!(
@@ -132,7 +132,7 @@ impl Writer {
             for conversation in &commit.conversations {
                 self.cache.put(conversation.clone());
             }
-            self.publisher.committed(commit, head, &changed, now);
+            self.publisher.committed(&commit, head, now);
         }
         Ok(answers)
     }

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use core_conversation::{Event, Input};
 use core_types::{
-    AccountFact, ContactIdentity, ConversationId, EngagementId, FactBody, MessageId, TenantId,
-    Timestamp,
+    AccountFact, ContactIdentity, Content, ConversationId, EngagementId, FactBody, MessageId,
+    TenantId, Timestamp,
 };
 use lib_storage::StorageError;
 
@@ -274,7 +274,7 @@ impl Writer {
             && let Some(made) = known.keyed.get(&key)
         {
             let answer = match known.by_id.get(made) {
-                Some(stored) if stored.message.content == command.content => {
+                Some(stored) if same_request(&stored.message.content, &command.content) => {
                     let sent = (stored.message.clone(), stored.conversation.clone());
                     Answer::Sent(Box::new(sent))
                 }
@@ -287,14 +287,14 @@ impl Writer {
             content: command.content.clone(),
             reply_to: command.reply_to.clone(),
         };
-        let tenant = command.tenant.clone();
-        let mut task = Task {
-            idempotency: tenant.clone().map(|tenant| (tenant, command.key.clone())),
-            tenant,
+        let task = Task {
+            idempotency: idempotency_of(unit),
+            tenant: command.tenant.clone(),
+            target: change_target(command.number().as_str(), &command.content),
             ..Task::new(at, unit, input, ReplyWith::Message)
         };
         match &command.place {
-            Place::Conversation(id) => queue(batch, id, task),
+            Place::Conversation(id, _) => queue(batch, id, task),
             Place::Contact(number_id, contact) => {
                 let number = known.numbers.get(number_id.as_str()).cloned();
                 let own = number.filter(|number| {
@@ -305,7 +305,6 @@ impl Writer {
                 });
                 match (own, &known.no_directory) {
                     (Some(number), _) => {
-                        task.target = change_target(number_id.as_str(), &command.content);
                         let place = (&number.tenant, number_id.as_str());
                         self.place_contact(batch, known, place, vec![contact.clone()], task);
                     }
@@ -356,6 +355,21 @@ impl Writer {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether two messages are the same request: what the registry filled into a template may have
+/// changed in between.
+pub(super) fn same_request(one: &Content, other: &Content) -> bool {
+    match (one, other) {
+        (Content::Template(one), Content::Template(other)) => {
+            one.name == other.name
+                && one.language == other.language
+                && one.header == other.header
+                && one.body == other.body
+                && one.buttons == other.buttons
+        }
+        _ => one == other,
     }
 }
 

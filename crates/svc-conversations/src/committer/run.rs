@@ -7,10 +7,12 @@ use core_conversation::{
     Conversation, Decision, Event, FlowStep, Input, Policy, Rejection, decide,
 };
 use core_types::{ConversationId, MessageId, Timestamp};
+use lib_platform::trace;
 use lib_storage::StorageError;
 
 use super::Writer;
 use super::batch::{Batch, ReplyWith, Target, Task, Work};
+use super::plan::same_request;
 use super::unit::Answer;
 use crate::store::load;
 
@@ -67,8 +69,8 @@ impl Writer {
             batch.answer(task.unit, Answer::Retry(cause.to_owned()));
             return Ok(None);
         }
-        if let Some((tenant, key)) = &task.idempotency {
-            let made = batch.keyed.get(&(tenant.to_string(), key.clone())).cloned();
+        if let Some(key) = &task.idempotency {
+            let made = batch.keyed.get(key).cloned();
             if let Some((owner, message)) = made {
                 let answer = repeated(batch, &owner, &message, &task);
                 batch.answer(task.unit, answer);
@@ -269,7 +271,13 @@ fn complete(
         .events
         .iter()
         .any(|event| matches!(event, Event::AttemptStarted { .. }));
-    batch.take(id, decision, &task.traceparent)?;
+    let span = tracing::debug_span!("conversation", id = %id);
+    trace::continue_from(&span, &task.traceparent);
+    let traceparent = trace::traceparent(&span).unwrap_or(task.traceparent);
+    span.in_scope(|| {
+        tracing::debug!(traceparent, events = decision.events.len(), "decided");
+    });
+    batch.take(id, decision, &traceparent)?;
     batch.commit.dedupe.extend(task.dedupe);
     let answer = match task.reply {
         ReplyWith::Done => Answer::Done,
@@ -280,12 +288,12 @@ fn complete(
             let queued = queued.ok_or_else(|| {
                 StorageError::corrupt("message", id.as_str(), "nothing was queued")
             })?;
-            if let Some((tenant, key)) = task.idempotency {
-                let row = (tenant.to_string(), key.clone(), queued.to_string());
+            if let Some((scope, key)) = task.idempotency {
+                let row = (scope.clone(), key.clone(), queued.to_string());
                 batch.commit.idempotency.push(row);
                 batch
                     .keyed
-                    .insert((tenant.to_string(), key), (id.clone(), queued.clone()));
+                    .insert((scope, key), (id.clone(), queued.clone()));
             }
             message_answer(batch, id, &queued)
         }
@@ -317,7 +325,9 @@ fn message_answer(batch: &Batch, id: &ConversationId, message: &MessageId) -> An
 fn repeated(batch: &Batch, owner: &ConversationId, message: &MessageId, task: &Task) -> Answer {
     match message_answer(batch, owner, message) {
         Answer::Sent(sent) => match &task.input {
-            Input::Send { content, .. } if *content == sent.0.content => Answer::Sent(sent),
+            Input::Send { content, .. } if same_request(content, &sent.0.content) => {
+                Answer::Sent(sent)
+            }
             _ => Answer::KeyReused,
         },
         other => other,

@@ -60,10 +60,27 @@ pub(crate) struct SendCommand {
 
 /// Where a message goes.
 pub(crate) enum Place {
-    /// To a conversation that exists.
-    Conversation(ConversationId),
+    /// To a conversation that exists, by its number.
+    Conversation(ConversationId, NumberId),
     /// From a number to a contact.
     Contact(NumberId, ContactIdentity),
+}
+
+impl SendCommand {
+    /// The number it goes out by.
+    pub(crate) fn number(&self) -> &NumberId {
+        match &self.place {
+            Place::Conversation(_, number) | Place::Contact(number, _) => number,
+        }
+    }
+
+    /// Within what the key is unique: a tenant, or the services of this installation.
+    pub(crate) fn key_scope(&self) -> String {
+        match &self.tenant {
+            Some(tenant) => tenant.to_string(),
+            None => String::new(),
+        }
+    }
 }
 
 /// What became of a unit.

@@ -1,5 +1,7 @@
 //! One commit: the log and everything derived from it, in one transaction.
 
+use std::collections::HashMap;
+
 use core_conversation::{Conversation, Engagement, Message};
 use core_types::{
     AccountFact, ConversationId, EngagementId, StatusUpdate, Timestamp, WhatsAppMessageId,
@@ -103,6 +105,7 @@ impl Commit {
 }
 
 type Tx = Transaction<'static, Sqlite>;
+type Owners<'a> = HashMap<&'a ConversationId, &'a Conversation>;
 
 fn text<T: Serialize>(table: &'static str, what: &T) -> Result<String, StorageError> {
     serde_json::to_string(what).map_err(|error| StorageError::corrupt(table, "new", error))
@@ -121,8 +124,10 @@ pub(crate) async fn commit(
     let mut tx = database.begin().await?;
     let head = entries(&mut tx, &commit.entries).await?;
     conversations(&mut tx, commit).await?;
-    messages(&mut tx, &commit.messages, &commit.conversations).await?;
-    engagements(&mut tx, commit).await?;
+    let owners = commit.conversations.iter().map(|owner| (&owner.id, owner));
+    let owners: Owners<'_> = owners.collect();
+    messages(&mut tx, &commit.messages, &owners).await?;
+    engagements(&mut tx, &commit.engagements, &owners).await?;
     schedule(&mut tx, &commit.conversations).await?;
     bookkeeping(&mut tx, commit, now).await?;
     tx.commit().await?;
@@ -233,12 +238,11 @@ async fn contact_keys(tx: &mut Tx, conversations: &[Conversation]) -> Result<(),
 async fn messages(
     tx: &mut Tx,
     messages: &[MessageRow],
-    conversations: &[Conversation],
+    owners: &Owners<'_>,
 ) -> Result<(), StorageError> {
-    let owner = |id: &ConversationId| conversations.iter().find(|it| it.id == *id);
     let mut rows = Vec::with_capacity(messages.len());
     for row in messages {
-        let of = owner(&row.conversation).ok_or_else(|| {
+        let of = *owners.get(&row.conversation).ok_or_else(|| {
             StorageError::corrupt("message", row.message.id.as_str(), "it has no conversation")
         })?;
         rows.push((row, of, text("message", &row.message)?));
@@ -290,12 +294,15 @@ fn sequence_of(message: &Message) -> i64 {
     number.and_then(|(_, n)| n.parse().ok()).unwrap_or_default()
 }
 
-async fn engagements(tx: &mut Tx, commit: &Commit) -> Result<(), StorageError> {
-    let owner = |id: &ConversationId| commit.conversations.iter().find(|it| it.id == *id);
-    let mut rows = Vec::with_capacity(commit.engagements.len());
-    for (id, engagement) in &commit.engagements {
-        if let Some(of) = owner(id) {
-            rows.push((of, engagement, text("engagement", engagement)?));
+async fn engagements(
+    tx: &mut Tx,
+    engagements: &[(ConversationId, Engagement)],
+    owners: &Owners<'_>,
+) -> Result<(), StorageError> {
+    let mut rows = Vec::with_capacity(engagements.len());
+    for (id, engagement) in engagements {
+        if let Some(of) = owners.get(id) {
+            rows.push((*of, engagement, text("engagement", engagement)?));
         }
     }
     for chunk in rows.chunks(ROWS) {
@@ -324,32 +331,57 @@ async fn engagements(tx: &mut Tx, commit: &Commit) -> Result<(), StorageError> {
 
 /// Timers and outbox: both are read off the state, so that a restart finds them.
 async fn schedule(tx: &mut Tx, conversations: &[Conversation]) -> Result<(), StorageError> {
+    let (mut due, mut ready) = (Vec::new(), Vec::new());
+    let (mut idle, mut quiet) = (Vec::new(), Vec::new());
     for conversation in conversations {
         let id = conversation.id.as_str();
-        let done = match conversation.next_deadline() {
-            Some((due, _)) => sqlx::query(
-                "INSERT INTO timer (conversation_id, due) VALUES ($1, $2) \
-                 ON CONFLICT (conversation_id) DO UPDATE SET due = excluded.due",
-            )
-            .bind(id)
-            .bind(micros(due)),
-            None => sqlx::query("DELETE FROM timer WHERE conversation_id = $1").bind(id),
-        };
-        done.execute(&mut **tx).await?;
-        let done = match conversation.ready() {
-            Some((head, at)) => sqlx::query(
-                "INSERT INTO outbox (conversation_id, ready_at, message_id, attempt) \
-                 VALUES ($1, $2, $3, $4) ON CONFLICT (conversation_id) DO UPDATE SET \
-                 ready_at = excluded.ready_at, message_id = excluded.message_id, \
-                 attempt = excluded.attempt",
-            )
-            .bind(id)
-            .bind(micros(at))
-            .bind(head.message_id.as_str())
-            .bind(i64::from(head.attempts) + 1),
-            None => sqlx::query("DELETE FROM outbox WHERE conversation_id = $1").bind(id),
-        };
-        done.execute(&mut **tx).await?;
+        match conversation.next_deadline() {
+            Some((at, _)) => due.push((id, at)),
+            None => idle.push(id),
+        }
+        match conversation.ready() {
+            Some((head, at)) => ready.push((id, head, at)),
+            None => quiet.push(id),
+        }
+    }
+    for (sql, gone) in [
+        (
+            "DELETE FROM timer WHERE conversation_id IN (SELECT value FROM json_each($1))",
+            idle,
+        ),
+        (
+            "DELETE FROM outbox WHERE conversation_id IN (SELECT value FROM json_each($1))",
+            quiet,
+        ),
+    ] {
+        if !gone.is_empty() {
+            let gone = text("timer", &gone)?;
+            sqlx::query(sql).bind(gone).execute(&mut **tx).await?;
+        }
+    }
+    for chunk in due.chunks(ROWS) {
+        let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO timer (conversation_id, due) ");
+        sql.push_values(chunk, |mut row, (id, at)| {
+            row.push_bind(*id).push_bind(micros(*at));
+        });
+        sql.push(" ON CONFLICT (conversation_id) DO UPDATE SET due = excluded.due");
+        sql.build().persistent(false).execute(&mut **tx).await?;
+    }
+    for chunk in ready.chunks(ROWS) {
+        let mut sql = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO outbox (conversation_id, ready_at, message_id, attempt) ",
+        );
+        sql.push_values(chunk, |mut row, (id, head, at)| {
+            row.push_bind(*id)
+                .push_bind(micros(*at))
+                .push_bind(head.message_id.as_str())
+                .push_bind(i64::from(head.attempts) + 1);
+        });
+        sql.push(
+            " ON CONFLICT (conversation_id) DO UPDATE SET ready_at = excluded.ready_at, \
+             message_id = excluded.message_id, attempt = excluded.attempt",
+        );
+        sql.build().persistent(false).execute(&mut **tx).await?;
     }
     Ok(())
 }
