@@ -14,9 +14,8 @@ use core_types::{ContactIdentity, IdError, Timestamp};
 use crate::common as pb;
 
 pub use functions::{
-    account_fact_from_proto, content_from_proto, context_from_proto, delivery_status_from_proto,
-    error_from_proto, fact_from_proto, media_from_proto, pricing_from_proto, referral_from_proto,
-    status_update_from_proto, template_from_proto,
+    account_fact_from_proto, content_from_proto, referral_from_proto, status_update_from_proto,
+    template_from_proto,
 };
 
 /// A field of a message from the wire that cannot be used.

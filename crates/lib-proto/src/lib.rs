@@ -6,10 +6,9 @@
 mod convert;
 
 pub use convert::{
-    FieldError, account_fact_from_proto, content_from_proto, context_from_proto,
-    delivery_status_from_proto, error_from_proto, fact_from_proto, identity_from_proto,
-    media_from_proto, pricing_from_proto, referral_from_proto, required, status_update_from_proto,
-    template_from_proto, timestamp_from_proto, timestamp_opt, timestamp_to_proto,
+    FieldError, account_fact_from_proto, content_from_proto, identity_from_proto,
+    referral_from_proto, required, status_update_from_proto, template_from_proto,
+    timestamp_from_proto, timestamp_opt, timestamp_to_proto,
 };
 
 /// Every descriptor, for server reflection.

@@ -8,6 +8,7 @@
 
 mod bad_webhooks;
 mod corpus;
+mod describing;
 mod fixtures;
 mod golden;
 mod hot_path;
