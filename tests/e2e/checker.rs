@@ -61,10 +61,7 @@ pub(crate) async fn read(at: &Addresses) -> Stored {
                 ..Default::default()
             };
             let engagements = client.list_engagements(request).await.unwrap().into_inner();
-            let states = engagements
-                .engagements
-                .iter()
-                .map(Engagement::state);
+            let states = engagements.engagements.iter().map(Engagement::state);
             stored.states.entry(customer).or_default().extend(states);
         }
         if page.next_page_token.is_empty() {

@@ -87,7 +87,7 @@ fn a_customer_and_an_agent_talk_from_two_terminals() {
     phone.shows("< • For Sales🧾");
     phone.types("1️⃣");
 
-    agent.shows("offer: Maria in Sales: longest idle");
+    agent.shows("offer: Maria in Sales: ");
     agent.types("/accept");
     agent.shows("assigned: Maria");
     agent.types("Hello Maria, this is Ana.");

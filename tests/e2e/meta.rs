@@ -28,8 +28,8 @@ pub(crate) struct GraphSend {
 /// Bugs built into this Meta, to show that the checker sees them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SeededBugs {
-    /// Say that webhook number n was answered 200 without having delivered it.
-    pub(crate) lose_webhook: Option<u64>,
+    /// Say that message number n was answered 200 without having delivered it.
+    pub(crate) lose_message: Option<u64>,
     /// Count the Graph request number n twice, as if it had been sent twice.
     pub(crate) double_send: Option<u64>,
 }
@@ -51,7 +51,7 @@ pub(crate) struct Meta {
     client: reqwest::Client,
     webhooks: String,
     bugs: SeededBugs,
-    posted: Arc<AtomicU64>,
+    written: Arc<AtomicU64>,
     seen: Arc<Mutex<Seen>>,
     statuses: mpsc::UnboundedSender<GraphSend>,
 }
@@ -60,16 +60,13 @@ impl Meta {
     /// Starts the Graph API on `address` and a sender of statuses.
     pub(crate) async fn start(address: &str, webhooks: String, bugs: SeededBugs) -> Self {
         let (statuses, accepted) = mpsc::unbounded_channel();
-        let client = reqwest::Client::builder()
-            .timeout(Duration::from_secs(10))
-            .build()
-            .unwrap();
-        let (posted, seen) = (Arc::default(), Arc::default());
+        let client = lib_platform::outbound::client(Duration::from_secs(10)).unwrap();
+        let (written, seen) = (Arc::default(), Arc::default());
         let meta = Self {
             client,
             webhooks,
             bugs,
-            posted,
+            written,
             seen,
             statuses,
         };
@@ -90,12 +87,15 @@ impl Meta {
 
     /// Whether a bug was built in.
     pub(crate) fn has_bugs(&self) -> bool {
-        self.bugs.lose_webhook.is_some() || self.bugs.double_send.is_some()
+        self.bugs.lose_message.is_some() || self.bugs.double_send.is_some()
     }
 
     /// Delivers a customer's text; tries again until it is answered 200, as Meta does.
     pub(crate) async fn customer_writes(&self, customer: &str, wamid: &str, text: &str) {
-        self.deliver(webhook::text(customer, wamid, text)).await;
+        let number = self.written.fetch_add(1, Ordering::Relaxed);
+        if self.bugs.lose_message != Some(number) {
+            self.deliver(webhook::text(customer, wamid, text)).await;
+        }
         let mut seen = self.seen.lock().unwrap();
         seen.acknowledged
             .entry(customer.to_owned())
@@ -104,10 +104,6 @@ impl Meta {
     }
 
     async fn deliver(&self, body: String) {
-        let number = self.posted.fetch_add(1, Ordering::Relaxed);
-        if self.bugs.lose_webhook == Some(number) {
-            return;
-        }
         let signature = webhook::sign(body.as_bytes());
         let mut pause = Duration::from_millis(20);
         loop {

@@ -21,6 +21,8 @@ use crate::token_resolver::AccountsTokenResolver;
 const DEV_APP_SECRET: &str = "dev-app-secret";
 /// Verify token shared with the sandbox.
 const DEV_VERIFY_TOKEN: &str = "dev-verify-token";
+/// How much earlier than the attempt a Graph call must end, so that its outcome can be stored.
+const HTTP_MARGIN: Duration = Duration::from_secs(10);
 
 /// What makes one installation differ from another in the same process.
 pub(crate) struct Settings {
@@ -187,7 +189,7 @@ async fn start_services(
     if let Some(deadline) = sending.attempt_deadline {
         conversations.attempt_deadline = deadline;
         egress.attempt_lease = deadline;
-        egress.http_timeout = deadline / 2;
+        egress.http_timeout = deadline.saturating_sub(HTTP_MARGIN);
     }
     conversations.quiet_window = sending.quiet_window.unwrap_or(conversations.quiet_window);
     let templates = svc_templates::Config {
