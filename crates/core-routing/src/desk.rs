@@ -40,6 +40,7 @@ impl Routing {
         agent: &AgentId,
         capacity: Option<u32>,
         now: Timestamp,
+        effects: &mut Vec<Effect>,
     ) -> Answer {
         self.change_agent(agent, now, |agent| {
             agent.connected = true;
@@ -50,7 +51,32 @@ impl Routing {
                 agent.capacity = capacity.clamp(1, MAX_CAPACITY);
             }
         });
+        self.take_back_surplus(agent, effects);
         Answer::Done
+    }
+
+    /// Takes back open offers until the rest fits the agent's capacity: the newest first, of
+    /// equals the last in line. What is accepted or owned stays, even if it is more.
+    pub(crate) fn take_back_surplus(&mut self, agent: &AgentId, effects: &mut Vec<Effect>) {
+        let Some(capacity) = self.agent(agent).map(|agent| agent.capacity) else {
+            return;
+        };
+        let surplus = self.load_of(agent).saturating_sub(capacity) as usize;
+        if surplus == 0 {
+            return;
+        }
+        let mut open: Vec<_> = self
+            .work_of(agent)
+            .filter_map(|engagement| match &engagement.phase {
+                Phase::Offered { offer } => Some((offer.offered_at, engagement.place())),
+                _ => None,
+            })
+            .collect();
+        open.sort();
+        let why = format!("you serve no more than {capacity} at once now");
+        for (_, place) in open.into_iter().rev().take(surplus) {
+            self.take_back(&place.engagement, &why, effects);
+        }
     }
 
     pub(crate) fn disconnect(
@@ -98,10 +124,29 @@ impl Routing {
             agent: agent.clone(),
             presence,
         });
-        if presence != Presence::Ready {
+        if presence == Presence::Ready {
+            self.forget_passes(agent);
+        } else {
             self.take_back_from(agent, "the agent is no longer ready", effects);
         }
         Answer::Done
+    }
+
+    /// Who becomes ready is asked like anybody else: what passed the agent by before, perhaps
+    /// because nobody was there, does not count any more.
+    fn forget_passes(&mut self, agent: &AgentId) {
+        let passed: Vec<Engagement> = self
+            .engagements()
+            .filter(|engagement| engagement.passed_by.contains(agent))
+            .cloned()
+            .collect();
+        for mut engagement in passed {
+            engagement.passed_by.remove(agent);
+            if engagement.passed_by.is_empty() {
+                engagement.rests_until = None;
+            }
+            self.put(engagement);
+        }
     }
 
     fn take_back_from(&mut self, agent: &AgentId, why: &str, effects: &mut Vec<Effect>) {
@@ -119,6 +164,8 @@ impl Routing {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> Answer {
+        // Offers a rebuild found in the log may be more than fit now.
+        self.take_back_surplus(agent, effects);
         let mut engagement = match self.commanded(offer_id, epoch) {
             Ok(engagement) => engagement,
             Err(rejection) => return Answer::Rejected(rejection),
@@ -206,7 +253,7 @@ impl Routing {
         }
         let offer = offer.clone();
         engagement.phase = Phase::Waiting;
-        engagement.passed_by.insert(agent.clone());
+        engagement.let_pass(agent.clone(), now);
         self.put(engagement);
         // Who declines goes behind the other agents, or would be asked first for ever.
         self.change_agent(agent, now, |agent| agent.idle_since = now);

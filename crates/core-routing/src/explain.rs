@@ -34,6 +34,9 @@ impl Routing {
             format!("serves {load} of {capacity}")
         };
         match engagement.passed_by.len() {
+            1 if engagement.offers == 0 => {
+                format!("{choice} ({measure}); not to the one who transferred it")
+            }
             0 => format!("{choice} ({measure})"),
             1 => format!("{choice} ({measure}); 1 agent let it pass"),
             passed => format!("{choice} ({measure}); {passed} agents let it pass"),
@@ -43,7 +46,7 @@ impl Routing {
     /// Why an engagement still waits.
     pub fn explain(&self, engagement: &Engagement) -> String {
         match &engagement.phase {
-            Phase::Waiting => self.explain_waiting(&engagement.queue),
+            Phase::Waiting => self.explain_waiting(engagement),
             Phase::Offered { offer } => format!(
                 "offered to {} until {}: {}",
                 offer.agent, offer.expires_at, offer.reason
@@ -59,7 +62,8 @@ impl Routing {
         }
     }
 
-    fn explain_waiting(&self, id: &QueueId) -> String {
+    fn explain_waiting(&self, engagement: &Engagement) -> String {
+        let id = &engagement.queue;
         let Some(queue) = self.queue(id) else {
             return format!("queue `{id}` does not exist; create it or transfer the engagement");
         };
@@ -67,12 +71,15 @@ impl Routing {
         if queue.agents.is_empty() {
             return format!("no agent serves {name}; add agents to the queue");
         }
-        let free = self.free_in(id).len();
-        match self.ready_in(id).count() {
-            0 => format!("no agent of {name} is ready"),
-            _ if free > 0 => "about to be offered".to_owned(),
-            1 => format!("the only ready agent of {name} is at capacity"),
-            ready => format!("all {ready} ready agents of {name} are at capacity"),
+        let free = self.free_in(id);
+        match (self.ready_in(id).count(), engagement.rests_until) {
+            (0, _) => format!("no agent of {name} is ready"),
+            (_, Some(at)) if !free.is_empty() => {
+                format!("every free agent of {name} has let it pass; asked again at {at}")
+            }
+            _ if !free.is_empty() => "about to be offered".to_owned(),
+            (1, _) => format!("the only ready agent of {name} is at capacity"),
+            (ready, _) => format!("all {ready} ready agents of {name} are at capacity"),
         }
     }
 

@@ -21,7 +21,11 @@ impl Routing {
         match fact {
             LogFact::Queued(queued) => self.queued(queued, now, effects),
             LogFact::Offered(offer) => self.offered_by_log(offer, now),
-            LogFact::OfferEnded { engagement, offer } => self.ended_by_log(&engagement, &offer),
+            LogFact::OfferEnded {
+                engagement,
+                offer,
+                outcome,
+            } => self.ended_by_log(&engagement, &offer, outcome, effects),
             LogFact::Assigned {
                 engagement,
                 conversation,
@@ -49,15 +53,19 @@ impl Routing {
     }
 
     fn queued(&mut self, fact: QueuedFact, now: Timestamp, effects: &mut Vec<Effect>) {
+        let mut owner = None;
         if let Some(known) = self.engagement(&fact.engagement).cloned() {
             if known.epoch >= fact.epoch {
                 return;
             }
             let why = format!("the engagement was moved to the queue `{}`", fact.queue);
             self.leave(&known, &why, now, effects);
+            if let Phase::Assigned { agent, .. } | Phase::WrapUp { agent, .. } = known.phase {
+                owner = Some(agent);
+            }
         }
         let arrival = self.next_arrival();
-        self.put(Engagement {
+        let mut engagement = Engagement {
             id: fact.engagement,
             epoch: fact.epoch,
             conversation: fact.conversation,
@@ -70,7 +78,13 @@ impl Routing {
             phase: Phase::Waiting,
             offers: 0,
             passed_by: BTreeSet::new(),
-        });
+            rests_until: None,
+        };
+        // Who transfers an engagement to a queue of their own means the others in it.
+        if let Some(owner) = owner {
+            engagement.let_pass(owner, now);
+        }
+        self.put(engagement);
     }
 
     /// An offer we made ourselves is known. Only when the state is rebuilt from the log it is not:
@@ -92,14 +106,31 @@ impl Routing {
         self.put(engagement);
     }
 
-    fn ended_by_log(&mut self, id: &EngagementId, offer: &OfferId) {
+    fn ended_by_log(
+        &mut self,
+        id: &EngagementId,
+        offer: &OfferId,
+        outcome: Outcome,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(mut engagement) = self.engagement(id).cloned() else {
             return;
         };
-        if matches!(&engagement.phase, Phase::Offered { offer: open } if open.id == *offer) {
-            engagement.phase = Phase::Waiting;
-            self.put(engagement);
+        let open = match &engagement.phase {
+            Phase::Offered { offer: open } if open.id == *offer => open.clone(),
+            _ => return,
+        };
+        if matches!(outcome, Outcome::Declined | Outcome::Expired) {
+            engagement.passed_by.insert(open.agent.clone());
         }
+        engagement.phase = Phase::Waiting;
+        self.put(engagement);
+        effects.push(Effect::Ended {
+            offer: open,
+            outcome,
+            because: format!("the conversation log says it was {}", outcome.word()),
+            tell_log: false,
+        });
     }
 
     fn assigned_by_log(
@@ -107,7 +138,7 @@ impl Routing {
         mut engagement: Engagement,
         epoch: u32,
         agent: &AgentId,
-        offer: Option<OfferId>,
+        mut offer: Option<OfferId>,
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
@@ -123,7 +154,11 @@ impl Routing {
                 }
                 // The customer wrote during wrap-up: the owner takes it up again.
             }
-            Phase::Offered { offer } | Phase::Accepting { offer } if offer.agent == *agent => {}
+            Phase::Offered { offer: ours } | Phase::Accepting { offer: ours }
+                if ours.agent == *agent =>
+            {
+                offer = offer.or_else(|| Some(ours.id.clone()));
+            }
             _ => self.leave(
                 &engagement,
                 "another agent has the engagement",
@@ -149,6 +184,7 @@ impl Routing {
             offer: offer.clone(),
         };
         engagement.passed_by.clear();
+        engagement.rests_until = None;
         self.put(engagement);
         self.change_agent(agent, now, |agent| agent.idle_since = now);
         effects.push(Effect::Assigned {
@@ -156,6 +192,7 @@ impl Routing {
             engagement: id,
             offer,
         });
+        self.take_back_surplus(agent, effects);
     }
 
     pub(crate) fn assign_confirmed(
@@ -277,5 +314,6 @@ fn unknown(
         phase: Phase::Waiting,
         offers: 0,
         passed_by: BTreeSet::new(),
+        rests_until: None,
     }
 }

@@ -87,12 +87,15 @@ pub enum LogFact {
     /// It was offered: our own report, which matters only when the state is rebuilt. The offer's
     /// queue is not read; the engagement knows it.
     Offered(Offer),
-    /// An offer ended: our own report, which matters only when the state is rebuilt.
+    /// An offer ended: mostly our own report, which matters only when the state is rebuilt. If we
+    /// take the offer for open, its agent is told.
     OfferEnded {
         /// Which engagement.
         engagement: EngagementId,
         /// Which offer.
         offer: OfferId,
+        /// How.
+        outcome: Outcome,
     },
     /// An agent owns it.
     Assigned {

@@ -39,6 +39,10 @@ pub fn check(routing: &Routing) -> Vec<String> {
         if counted != routing.load_of(&agent.id) as usize {
             breaches.push(format!("{}: load is not {counted}", agent.id));
         }
+        let over = counted > agent.capacity as usize;
+        if over != routing.overloaded().contains(&agent.id) {
+            breaches.push(format!("{}: overloaded is not {over}", agent.id));
+        }
         let free = agent.is_ready() && counted < agent.capacity as usize;
         if free != routing.free().contains(&agent.id) {
             breaches.push(format!("{}: free is not {free}", agent.id));
@@ -47,13 +51,19 @@ pub fn check(routing: &Routing) -> Vec<String> {
     breaches
 }
 
-/// What must also hold right after [`Routing::settle`]: nobody waits for whom an agent is free,
-/// and open offers are only with ready agents who serve the queue.
+/// What must also hold right after [`Routing::settle`]: nobody waits for whom an agent is free who
+/// has not just let it pass, open offers are only with ready agents who serve the queue, and no
+/// open offer exceeds a capacity.
 pub fn check_settled(routing: &Routing) -> Vec<String> {
     let mut breaches = check(routing);
     for engagement in routing.engagements() {
         match &engagement.phase {
-            Phase::Waiting if !routing.free_in(&engagement.queue).is_empty() => {
+            Phase::Waiting
+                if routing
+                    .free_in(&engagement.queue)
+                    .iter()
+                    .any(|agent| engagement.may_ask(agent)) =>
+            {
                 breaches.push(format!("{} waits though an agent is free", engagement.id));
             }
             Phase::Offered { offer } => {
@@ -68,6 +78,12 @@ pub fn check_settled(routing: &Routing) -> Vec<String> {
                 }
             }
             _ => {}
+        }
+    }
+    for agent in routing.overloaded() {
+        let offered = |engagement: &Engagement| matches!(engagement.phase, Phase::Offered { .. });
+        if routing.work_of(&agent).any(offered) {
+            breaches.push(format!("{agent} is offered more than the capacity holds"));
         }
     }
     breaches

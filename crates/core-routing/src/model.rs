@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use core_types::{AgentId, ContactIdentity, ConversationId, EngagementId, OfferId, QueueId};
 use core_types::{IdError, Timestamp};
@@ -11,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub const DEFAULT_CAPACITY: u32 = 1;
 /// Most engagements an agent may serve at once.
 pub const MAX_CAPACITY: u32 = 50;
+/// How long an agent who let an engagement pass is not asked for it again.
+pub const PAUSE: Duration = Duration::from_secs(10);
 
 /// Whether an agent takes work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -191,8 +194,12 @@ pub struct Engagement {
     pub phase: Phase,
     /// Offers made in this epoch.
     pub offers: u32,
-    /// Agents who let this engagement pass since everybody was last asked.
+    /// Agents who let this engagement pass since everybody was last asked: by declining, by not
+    /// answering, or by transferring it to this queue. Others are asked first.
     pub passed_by: BTreeSet<AgentId>,
+    /// Until then those who let it pass are not asked again; it does not hold up the line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rests_until: Option<Timestamp>,
 }
 
 /// An engagement's place in line: smaller is earlier.
@@ -217,6 +224,17 @@ impl Engagement {
             arrival: self.arrival,
             engagement: self.id.clone(),
         }
+    }
+
+    /// Notes that `agent` let it pass.
+    pub(crate) fn let_pass(&mut self, agent: AgentId, now: Timestamp) {
+        self.passed_by.insert(agent);
+        self.rests_until = Some(now.plus(PAUSE));
+    }
+
+    /// Whether `agent` may be asked now, as far as this engagement is concerned.
+    pub(crate) fn may_ask(&self, agent: &AgentId) -> bool {
+        self.rests_until.is_none() || !self.passed_by.contains(agent)
     }
 
     /// The agent whose capacity it counts against.

@@ -4,15 +4,23 @@
 use core_types::{AgentId, QueueId, Timestamp};
 
 use crate::input::Effect;
-use crate::model::{Engagement, Offer, Outcome, Phase, Presence, offer_id};
+use crate::model::{Engagement, Offer, Outcome, Phase, Place, Presence, offer_id};
 use crate::state::Routing;
 
 impl Routing {
-    /// Does what is due: ends expired offers and makes new ones.
+    /// Does what is due: ends expired offers and pauses, takes back what exceeds a capacity, and
+    /// makes new offers.
     pub fn settle(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         while let Some(engagement) = self.due(now) {
             self.expire(engagement, now, &mut effects);
+        }
+        for agent in self.overloaded() {
+            self.take_back_surplus(&agent, &mut effects);
+        }
+        while let Some(mut engagement) = self.rested(now) {
+            engagement.rests_until = None;
+            self.put(engagement);
         }
         while let Some(engagement) = self.next_to_offer() {
             self.make_offer(engagement, now, &mut effects);
@@ -28,7 +36,7 @@ impl Routing {
         };
         let agent = offer.agent.clone();
         engagement.phase = Phase::Waiting;
-        engagement.passed_by.insert(agent.clone());
+        engagement.let_pass(agent.clone(), now);
         self.put(engagement);
         let seconds = offer.expires_at.since(offer.offered_at).as_secs();
         effects.push(Effect::Ended {
@@ -45,18 +53,26 @@ impl Routing {
         }
     }
 
-    /// The first in line, over all queues, for whom somebody is free.
+    /// The first in line, over all queues, for whom somebody is free whom it has not just passed.
     fn next_to_offer(&self) -> Option<Engagement> {
         if self.free().is_empty() {
             return None;
         }
-        let place = self
-            .lines()
-            .iter()
-            .filter(|(queue, _)| self.free().iter().any(|agent| self.serves(agent, queue)))
-            .filter_map(|(_, line)| line.first())
-            .min()?;
-        self.engagement(&place.engagement).cloned()
+        let mut first: Option<(&Place, &Engagement)> = None;
+        for (queue, line) in self.lines() {
+            let free = self.free_in(queue);
+            if free.is_empty() {
+                continue;
+            }
+            // Those who rest are few: each was declined within the last seconds.
+            let offerable = line
+                .iter()
+                .take_while(|place| first.is_none_or(|(best, _)| *place < best))
+                .filter_map(|place| Some((place, self.engagement(&place.engagement)?)))
+                .find(|(_, waiting)| free.iter().any(|agent| waiting.may_ask(agent)));
+            first = offerable.or(first);
+        }
+        first.map(|(_, engagement)| engagement.clone())
     }
 
     fn make_offer(
@@ -79,7 +95,8 @@ impl Routing {
             .cloned();
         let agent = match longest_idle {
             Some(agent) => agent,
-            // Everybody who is free has let it pass: ask everybody again.
+            None if engagement.rests_until.is_some() => return,
+            // Everybody who is free has let it pass, and the pause is over: ask everybody again.
             None => match free.iter().copied().min_by_key(|agent| self.turn(agent)) {
                 Some(agent) => {
                     let again = agent.clone();

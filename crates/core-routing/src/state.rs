@@ -37,6 +37,10 @@ pub struct Routing {
     free: BTreeSet<AgentId>,
     /// Derived: when open offers expire.
     expiries: BTreeSet<(Timestamp, EngagementId)>,
+    /// Derived: when those in line may be offered again to who let them pass.
+    rests: BTreeSet<(Timestamp, EngagementId)>,
+    /// Derived: agents with more work than capacity.
+    overloaded: BTreeSet<AgentId>,
     arrivals: u64,
     touched: BTreeSet<Row>,
 }
@@ -72,7 +76,9 @@ impl Routing {
         let answer = match input {
             Input::QueueSet(queue) => self.set_queue(queue, &mut effects),
             Input::QueueDeleted(id) => self.delete_queue(&id),
-            Input::Connected { agent, capacity } => self.connect(&agent, capacity, now),
+            Input::Connected { agent, capacity } => {
+                self.connect(&agent, capacity, now, &mut effects)
+            }
             Input::Disconnected(agent) => self.disconnect(&agent, now, &mut effects),
             Input::Absent(agent) => self.absent(&agent, now, &mut effects),
             Input::PresenceSet { agent, presence } => {
@@ -110,8 +116,9 @@ impl Routing {
     }
 
     /// When [`Routing::settle`] has something to do next without an input.
-    pub fn next_expiry(&self) -> Option<Timestamp> {
-        self.expiries.first().map(|(at, _)| *at)
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let firsts = [self.expiries.first(), self.rests.first()];
+        firsts.into_iter().flatten().map(|(at, _)| *at).min()
     }
 
     /// A queue.
@@ -197,6 +204,17 @@ impl Routing {
         self.engagements.get(id).cloned()
     }
 
+    /// One in line whose pause is over.
+    pub(crate) fn rested(&self, now: Timestamp) -> Option<Engagement> {
+        let (_, id) = self.rests.first().filter(|(at, _)| *at <= now)?;
+        self.engagements.get(id).cloned()
+    }
+
+    /// Agents with more work than capacity.
+    pub(crate) fn overloaded(&self) -> Vec<AgentId> {
+        self.overloaded.iter().cloned().collect()
+    }
+
     pub(crate) fn next_arrival(&mut self) -> u64 {
         self.arrivals += 1;
         self.arrivals
@@ -210,6 +228,9 @@ impl Routing {
             Phase::Waiting => {
                 let line = self.lines.entry(engagement.queue.clone()).or_default();
                 line.insert(engagement.place());
+                if let Some(at) = engagement.rests_until {
+                    self.rests.insert((at, id.clone()));
+                }
             }
             Phase::Offered { offer } => {
                 self.expiries.insert((offer.expires_at, id.clone()));
@@ -242,6 +263,9 @@ impl Routing {
                 self.lines.remove(&old.queue);
             }
         }
+        if let Some(at) = old.rests_until {
+            self.rests.remove(&(at, id.clone()));
+        }
         if let Some(offer) = old.offer() {
             self.expiries.remove(&(offer.expires_at, id.clone()));
         }
@@ -273,13 +297,16 @@ impl Routing {
         self.refresh(id);
     }
 
-    /// Brings [`Self::free`] up to date for one agent.
+    /// Brings [`Self::free`] and [`Self::overloaded`] up to date for one agent.
     fn refresh(&mut self, id: &AgentId) {
         let load = self.load_of(id);
-        let free = self
-            .agents
-            .get(id)
-            .is_some_and(|agent| agent.is_ready() && load < agent.capacity);
+        let agent = self.agents.get(id);
+        let free = agent.is_some_and(|agent| agent.is_ready() && load < agent.capacity);
+        if agent.is_some_and(|agent| load > agent.capacity) {
+            self.overloaded.insert(id.clone());
+        } else {
+            self.overloaded.remove(id);
+        }
         if free {
             self.free.insert(id.clone());
         } else {

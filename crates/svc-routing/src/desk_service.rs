@@ -4,7 +4,6 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use core_routing::MAX_CAPACITY;
 use core_types::{AgentId, TenantId};
 use futures_util::Stream;
 use lib_platform::{Caller, Lifecycle, Refusal, Role, caller};
@@ -17,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::order::{Order, Orders};
 use crate::seat::{DeskItem, Line};
+use crate::tenant::{command_id_problem, wished_capacity};
 
 /// The service.
 pub(crate) struct DeskApi {
@@ -121,11 +121,11 @@ impl Reader {
                 Refusal::precondition("DESK_NOT_OPEN", "the first command must be `open`").into(),
             );
         };
-        if open.capacity > MAX_CAPACITY {
-            let problem = format!("must be 1 to {MAX_CAPACITY}, or 0 to leave it as it was");
-            return Err(Refusal::invalid("open.capacity", problem).into());
+        if let Some(problem) = command_id_problem(&first.command_id) {
+            return Err(Refusal::invalid("command_id", problem).into());
         }
-        let capacity = (open.capacity > 0).then_some(open.capacity);
+        let capacity =
+            wished_capacity(open).map_err(|problem| Refusal::invalid("open.capacity", problem))?;
         Ok((first.command_id, capacity))
     }
 

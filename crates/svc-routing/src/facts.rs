@@ -1,6 +1,6 @@
 //! What routing reads in the conversation log, and the log's answers to what routing reports.
 
-use core_routing::{Input, LogFact, Offer, QueuedFact};
+use core_routing::{Input, LogFact, Offer, Outcome, QueuedFact};
 use core_types::{AgentId, EngagementId, OfferId, QueueId, TenantId, Timestamp};
 use lib_proto::conversations::{self as log, log_entry::Event, routing_record::Record};
 use lib_proto::{FieldError, identity_from_proto, timestamp_from_proto};
@@ -53,6 +53,11 @@ pub(crate) fn fact_of(entry: log::LogEntry) -> Result<Option<(TenantId, LogFact)
         Event::OfferEnded(ended) => LogFact::OfferEnded {
             engagement,
             offer: id("offer_id", &ended.offer_id, OfferId::new)?,
+            outcome: match ended.outcome.as_str() {
+                "declined" => Outcome::Declined,
+                "expired" => Outcome::Expired,
+                _ => Outcome::Withdrawn,
+            },
         },
         Event::EngagementAssigned(assigned) => LogFact::Assigned {
             engagement,

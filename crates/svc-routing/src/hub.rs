@@ -96,7 +96,7 @@ impl Hub {
         self.restart().await?;
         let mut orders = Vec::with_capacity(TOGETHER);
         loop {
-            let due = self.next_expiry();
+            let due = self.next_due();
             let timer = async {
                 match due {
                     Some(at) => self.clock.sleep_until(at).await,
@@ -126,10 +126,10 @@ impl Hub {
         }
     }
 
-    fn next_expiry(&self) -> Option<core_types::Timestamp> {
-        let expiries = self.tenants.values();
-        expiries
-            .filter_map(|tenant| tenant.routing.next_expiry())
+    fn next_due(&self) -> Option<core_types::Timestamp> {
+        let tenants = self.tenants.values();
+        tenants
+            .filter_map(|tenant| tenant.routing.next_due())
             .min()
             .filter(|_| self.caught_up)
     }
@@ -168,16 +168,16 @@ impl Hub {
         }
         if self.caught_up {
             let due = |tenant: &Tenant| {
-                let expiry = tenant.routing.next_expiry();
-                expiry.is_some_and(|at| at <= batch.now)
+                let at = tenant.routing.next_due();
+                at.is_some_and(|at| at <= batch.now)
             };
-            let expired: Vec<TenantId> = self
+            let waiting: Vec<TenantId> = self
                 .tenants
                 .iter()
                 .filter(|(_, tenant)| due(tenant))
                 .map(|(id, _)| id.clone())
                 .collect();
-            follow.dirty.extend(expired);
+            follow.dirty.extend(waiting);
             for id in &follow.dirty {
                 if let Some(tenant) = self.tenants.get_mut(id) {
                     tenant.settle(&mut batch);

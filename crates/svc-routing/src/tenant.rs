@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use core_routing::{Answer, Input, Presence, Routing, Row};
+use core_routing::{Answer, Input, MAX_CAPACITY, Presence, Routing, Row};
 use core_types::{AgentId, OfferId, TenantId, Timestamp};
 use lib_proto::routing::{self as pb, desk_command::Command, desk_event::Event};
 use lib_proto::timestamp_to_proto;
@@ -115,6 +115,9 @@ impl Tenant {
         (command_id, capacity): (String, Option<u32>),
         batch: &mut Batch,
     ) {
+        // Before the new desk is there: what a lower capacity takes back is the earlier desk's
+        // news, and the first thing a desk hears is its snapshot.
+        self.connect(&agent, capacity, batch);
         if let Some(mut earlier) = self
             .seats
             .insert(agent.clone(), Seat::new(connection, line))
@@ -124,21 +127,18 @@ impl Tenant {
             ));
         }
         self.left.remove(&agent);
-        self.show_all(&agent, command_id, capacity, batch);
+        self.show_all(&agent, command_id, batch);
     }
 
-    fn show_all(
-        &mut self,
-        agent: &AgentId,
-        command_id: String,
-        capacity: Option<u32>,
-        batch: &mut Batch,
-    ) {
+    fn connect(&mut self, agent: &AgentId, capacity: Option<u32>, batch: &mut Batch) {
         let connected = Input::Connected {
             agent: agent.clone(),
             capacity,
         };
         self.handle(connected, batch);
+    }
+
+    fn show_all(&mut self, agent: &AgentId, command_id: String, batch: &mut Batch) {
         let all = snapshot(&self.routing, agent);
         self.emit(agent, Event::Snapshot(all), batch);
         self.emit(agent, Done::accepted(command_id).event(), batch);
@@ -192,8 +192,8 @@ impl Tenant {
             return;
         }
         let id = command.command_id;
-        if id.is_empty() || id.len() > COMMAND_ID {
-            let problem = format!("command_id must have 1 to {COMMAND_ID} bytes");
+        if let Some(problem) = command_id_problem(&id) {
+            let problem = format!("command_id {problem}");
             let done = Done::refused(String::new(), "INVALID_COMMAND_ID", problem);
             return self.emit(agent, done.event(), batch);
         }
@@ -205,10 +205,16 @@ impl Tenant {
             return self.emit(agent, done.event(), batch);
         }
         match command.command {
-            Some(Command::Open(open)) => {
-                let capacity = (open.capacity > 0).then_some(open.capacity);
-                self.show_all(agent, id, capacity, batch);
-            }
+            Some(Command::Open(open)) => match wished_capacity(open) {
+                Ok(capacity) => {
+                    self.connect(agent, capacity, batch);
+                    self.show_all(agent, id, batch);
+                }
+                Err(problem) => {
+                    let problem = format!("capacity {problem}");
+                    self.finish(agent, Done::refused(id, "INVALID_CAPACITY", problem), batch);
+                }
+            },
             Some(Command::Heartbeat(_)) => self.emit(agent, Done::accepted(id).event(), batch),
             Some(Command::SetPresence(wish)) => {
                 self.presence_command(agent, id, wish.presence, batch);
@@ -330,6 +336,26 @@ impl Tenant {
             sender,
             event,
         });
+    }
+}
+
+/// What is wrong with a command's id; nothing, mostly.
+pub(crate) fn command_id_problem(id: &str) -> Option<String> {
+    let wrong = id.is_empty() || id.len() > COMMAND_ID;
+    wrong.then(|| format!("must have 1 to {COMMAND_ID} bytes"))
+}
+
+/// The capacity a desk is opened with; `None` leaves it as it was.
+///
+/// # Errors
+/// With what would be right.
+pub(crate) fn wished_capacity(open: pb::OpenDesk) -> Result<Option<u32>, String> {
+    match open.capacity {
+        0 => Ok(None),
+        capacity @ 1..=MAX_CAPACITY => Ok(Some(capacity)),
+        _ => Err(format!(
+            "must be 1 to {MAX_CAPACITY}, or 0 to leave it as it was"
+        )),
     }
 }
 

@@ -96,7 +96,9 @@ impl Write {
                 outcome,
                 because,
             } => sqlx::query(
-                "UPDATE offer SET outcome = $1, ended_because = $2 WHERE tenant = $3 AND id = $4",
+                // A rebuild hears of ends that are history already; only the owner is news.
+                "UPDATE offer SET outcome = $1, ended_because = $2 \
+                 WHERE tenant = $3 AND id = $4 AND (outcome = 'open' OR $1 = 'accepted')",
             )
             .bind(*outcome)
             .bind(because)

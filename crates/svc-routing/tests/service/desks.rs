@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lib_platform::refusal::reason_of;
 use lib_proto::routing::desk_command::Command;
 use lib_proto::routing::desk_event::Event;
 use lib_proto::routing::{self as pb, AgentPresence};
@@ -90,24 +89,6 @@ async fn an_unanswered_offer_goes_to_the_next_agent() {
 }
 
 #[tokio::test]
-async fn a_declined_offer_keeps_its_place() {
-    let world = World::new().await;
-    let mut ana = world.ready("ana", 1).await;
-    let mut ben = world.ready("ben", 1).await;
-    world.queue("c1.e1");
-    world.queue("c2.e1");
-    world.queue("c3.e1");
-    let first = ana.offered().await;
-    let second = ben.offered().await;
-    assert_eq!(
-        (first.engagement_id.as_str(), second.engagement_id.as_str()),
-        ("c1.e1", "c2.e1")
-    );
-    assert!(ben.decline(&second).await.accepted);
-    assert_eq!(ben.offered().await.engagement_id, "c2.e1", "before c3");
-}
-
-#[tokio::test]
 async fn two_agents_cannot_have_the_same_engagement() {
     let world = World::new().await;
     let mut ana = world.ready("ana", 1).await;
@@ -190,29 +171,6 @@ async fn capacity_order_and_priority_hold() {
 }
 
 #[tokio::test]
-async fn a_transfer_takes_the_engagement_from_its_owner() {
-    let world = World::new().await;
-    let mut ana = world.ready("ana", 1).await;
-    world.queue("c1.e1");
-    let offer = ana.offered().await;
-    assert!(ana.accept(&offer).await.accepted);
-    world.queue_into("c1.e1", "support", 0);
-    assert!(matches!(ana.next().await, Event::Released(_)));
-    let state = world.state("support").await;
-    assert_eq!(
-        state.waiting[0].explanation,
-        "queue `support` does not exist; create it or transfer the engagement"
-    );
-    let mut support = crate::world::sales();
-    support.id = "support".to_owned();
-    let request = pb::CreateQueueRequest {
-        queue: Some(support),
-    };
-    world.routing("boss").create_queue(request).await.unwrap();
-    assert_eq!(ana.offered().await.id, "c1.e1.o2.1");
-}
-
-#[tokio::test]
 async fn becoming_unready_gives_the_offer_back() {
     let world = World::new().await;
     let mut ana = world.ready("ana", 1).await;
@@ -291,56 +249,4 @@ async fn a_silent_desk_is_closed() {
     let status = ana.end().await;
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert!(status.message().contains("heartbeat"), "{status}");
-}
-
-#[tokio::test]
-async fn bad_desks_and_commands_are_told_what_is_wrong() {
-    let world = World::new().await;
-    let mut desk = world.raw_desk("ana").await;
-    desk.send(Command::Heartbeat(pb::Heartbeat {})).await;
-    let status = desk.end().await;
-    assert_eq!(status.code(), Code::FailedPrecondition);
-    assert_eq!(reason_of(&status).unwrap(), "DESK_NOT_OPEN");
-
-    let mut desk = world.raw_desk("ana").await;
-    desk.send(Command::Open(pb::OpenDesk { capacity: 51 }))
-        .await;
-    assert_eq!(desk.end().await.code(), Code::InvalidArgument);
-
-    let (mut ana, _) = world.desk("ana", 1).await;
-    for (command_id, command, reason) in [
-        (
-            "",
-            Command::Heartbeat(pb::Heartbeat {}),
-            "INVALID_COMMAND_ID",
-        ),
-        (
-            "a",
-            Command::SetPresence(pb::SetPresence { presence: 99 }),
-            "INVALID_PRESENCE",
-        ),
-        (
-            "b",
-            Command::Accept(pb::AcceptOffer::default()),
-            "INVALID_OFFER_ID",
-        ),
-        (
-            "c",
-            Command::Decline(pb::DeclineOffer {
-                offer_id: "c9.e1.o1.1".to_owned(),
-                epoch: 1,
-            }),
-            "OFFER_GONE",
-        ),
-    ] {
-        ana.send_as(command_id, command).await;
-        let done = ana.done().await;
-        assert_eq!((done.accepted, done.reason.as_str()), (false, reason));
-    }
-    let nothing = pb::DeskCommand {
-        command_id: "d".to_owned(),
-        command: None,
-    };
-    ana.commands.send(nothing).await.unwrap();
-    assert_eq!(ana.done().await.reason, "INVALID_COMMAND");
 }

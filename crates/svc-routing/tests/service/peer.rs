@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::Stream;
@@ -20,6 +20,8 @@ struct Kept {
     entries: Vec<log::LogEntry>,
     /// Epoch, offers known, owner with offer; by engagement.
     engagements: BTreeMap<String, Known>,
+    /// Reasons of refused reports whose answers were not lost.
+    refusals: Vec<String>,
 }
 
 #[derive(Default)]
@@ -36,8 +38,8 @@ pub(crate) struct Peer {
     grown: Arc<watch::Sender<usize>>,
     /// Calls of `RecordRouting` still to be carried out without an answer.
     pub(crate) lost_answers: Arc<AtomicUsize>,
-    /// Calls of `RecordRouting` so far.
-    pub(crate) calls: Arc<AtomicUsize>,
+    /// Whether calls of `RecordRouting` fail without being carried out.
+    pub(crate) unreachable: Arc<AtomicBool>,
 }
 
 impl Peer {
@@ -46,7 +48,7 @@ impl Peer {
             kept: Arc::default(),
             grown: Arc::new(watch::Sender::new(0)),
             lost_answers: Arc::default(),
-            calls: Arc::default(),
+            unreachable: Arc::default(),
         }
     }
 
@@ -87,6 +89,17 @@ impl Peer {
             agent_id: known.owner.clone().unwrap().0,
             epoch: known.epoch,
             until: None,
+        });
+        self.append(&mut kept, engagement, event);
+    }
+
+    /// The log ends an offer of its own accord.
+    pub(crate) fn end_offer(&self, engagement: &str, offer: &str) {
+        let mut kept = self.kept.lock().unwrap();
+        let event = Event::OfferEnded(log::OfferEnded {
+            offer_id: offer.to_owned(),
+            outcome: "withdrawn".to_owned(),
+            ..log::OfferEnded::default()
         });
         self.append(&mut kept, engagement, event);
     }
@@ -138,6 +151,19 @@ impl Peer {
             let story = self.story(engagement);
             if story.len() >= length {
                 return story;
+            }
+            grown.changed().await.unwrap();
+        }
+    }
+
+    /// Waits until a report has been refused; why each was.
+    pub(crate) async fn refusals(&self) -> Vec<String> {
+        let mut grown = self.grown.subscribe();
+        loop {
+            grown.borrow_and_update();
+            let refusals = self.kept.lock().unwrap().refusals.clone();
+            if !refusals.is_empty() {
+                return refusals;
             }
             grown.changed().await.unwrap();
         }
@@ -288,7 +314,9 @@ impl ConversationLogService for Peer {
         request: Request<log::RecordRoutingRequest>,
     ) -> Answer<log::RecordRoutingResponse> {
         lib_platform::caller(&request)?.require_service()?;
-        self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.unreachable.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("nobody is there"));
+        }
         let records = request.into_inner().records;
         let results = records.into_iter().map(|record| self.record(record));
         let answer = log::RecordRoutingResponse {
@@ -302,6 +330,12 @@ impl ConversationLogService for Peer {
         {
             return Err(Status::unavailable("the answer is lost"));
         }
+        let refused = answer.results.iter().filter(|result| !result.accepted);
+        let mut kept = self.kept.lock().unwrap();
+        kept.refusals
+            .extend(refused.map(|result| result.reason.clone()));
+        self.grown.send_replace(kept.entries.len());
+        drop(kept);
         Ok(Response::new(answer))
     }
 }

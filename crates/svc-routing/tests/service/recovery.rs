@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lib_proto::routing::AgentPresence;
+use lib_proto::routing::desk_command::Command;
+use lib_proto::routing::{AgentPresence, Heartbeat};
 
 use crate::world::{World, accept};
 
@@ -85,6 +86,39 @@ async fn an_acceptance_outlives_a_restart() {
     assert!(ana.accept(&offer).await.accepted);
     assert_eq!(world.peer.assignments().len(), 1);
     assert_eq!(world.agent("ana").await.load, 1);
+}
+
+#[tokio::test]
+async fn an_offer_and_its_acceptance_reported_twice_are_no_refusal() {
+    let mut world = World::new().await;
+    let mut ana = world.ready("ana", 1).await;
+    // No report gets through until both wait to be sent together.
+    world.peer.unreachable.store(true, Ordering::SeqCst);
+    world.queue("c1.e1");
+    let offer = ana.offered().await;
+    ana.send(accept(&offer)).await;
+    // Answered only once everything before it is stored.
+    ana.send(Command::Heartbeat(Heartbeat {})).await;
+    assert!(ana.done().await.accepted);
+    world.stop().await;
+    world.peer.unreachable.store(false, Ordering::SeqCst);
+    // The first call is carried out, but its answer is lost: the second time the offer is refused
+    // because of the assignment next to it.
+    world.peer.lost_answers.store(1, Ordering::SeqCst);
+    world.start().await;
+    let (mut ana, _) = world.desk("ana", 0).await;
+    let done = ana.accept(&offer).await;
+    assert!(done.accepted, "{done:?}");
+    assert_eq!(world.peer.refusals().await, ["ALREADY_ASSIGNED"]);
+    assert_eq!(
+        world.peer.story("c1.e1"),
+        ["queued 1", "offered ana", "assigned ana"]
+    );
+    let offers = world.offers("c1.e1").await;
+    assert_eq!((offers.len(), offers[0].outcome.as_str()), (1, "accepted"));
+    world.peer.close("c1.e1");
+    world.queue("c2.e1");
+    assert_eq!(ana.offered().await.engagement_id, "c2.e1");
 }
 
 #[tokio::test]

@@ -218,6 +218,16 @@ impl World {
         tokio::time::timeout(PATIENCE, ask).await.unwrap()
     }
 
+    /// Offers of an engagement, newest first.
+    pub(crate) async fn offers(&self, engagement: &str) -> Vec<pb::Offer> {
+        let request = pb::ListOffersRequest {
+            engagement_id: engagement.to_owned(),
+            ..pb::ListOffersRequest::default()
+        };
+        let answer = self.routing("boss").list_offers(request).await;
+        answer.unwrap().into_inner().offers
+    }
+
     pub(crate) async fn agent(&self, name: &str) -> pb::Agent {
         let request = pb::ListAgentsRequest::default();
         let agents = self.routing("boss").list_agents(request).await.unwrap();

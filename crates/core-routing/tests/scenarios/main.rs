@@ -1,147 +1,16 @@
 //! What routing does in the situations people will ask about, one each.
 #![expect(clippy::unwrap_used, reason = "a test whose set-up fails must fail")]
 
+mod desk;
+mod limits;
+mod passes;
+
 use std::time::Duration;
 
-use core_routing::{
-    Answer, Effect, Input, LogFact, Offer, Outcome, Phase, Presence, Queue, QueuedFact, Rejection,
-    Routing, invariants,
-};
-use core_types::{
-    AgentId, ContactIdentity, ConversationId, EngagementId, OfferId, QueueId, Timestamp,
-};
+use core_routing::{Answer, Effect, Input, LogFact, Offer, Outcome, Phase, Presence, Rejection};
+use core_types::{ConversationId, OfferId, QueueId};
 
-struct Desk {
-    routing: Routing,
-    now: Timestamp,
-}
-
-fn agent(name: &str) -> AgentId {
-    AgentId::new(name).unwrap()
-}
-
-fn engagement(name: &str) -> EngagementId {
-    EngagementId::new(format!("c{name}.e1")).unwrap()
-}
-
-fn queue(name: &str, agents: &[&str]) -> Queue {
-    Queue {
-        id: QueueId::new(name).unwrap(),
-        name: "Sales".to_owned(),
-        agents: agents.iter().map(|name| agent(name)).collect(),
-        offer_seconds: 30,
-        wrap_up_seconds: 60,
-        dispositions: Vec::new(),
-    }
-}
-
-impl Desk {
-    fn new(agents: &[&str]) -> Self {
-        let mut desk = Self {
-            routing: Routing::default(),
-            now: Timestamp::from_seconds(1_000_000).unwrap(),
-        };
-        desk.run(Input::QueueSet(queue("sales", agents)));
-        for name in agents {
-            desk.ready(name, 1);
-            desk.wait(1);
-        }
-        desk
-    }
-
-    fn ready(&mut self, name: &str, capacity: u32) -> Vec<Effect> {
-        self.run(Input::Connected {
-            agent: agent(name),
-            capacity: Some(capacity),
-        });
-        self.presence(name, Presence::Ready)
-    }
-
-    fn presence(&mut self, name: &str, presence: Presence) -> Vec<Effect> {
-        let agent = agent(name);
-        self.run(Input::PresenceSet { agent, presence })
-    }
-
-    fn wait(&mut self, seconds: u64) -> Vec<Effect> {
-        self.now = self.now.plus(Duration::from_secs(seconds));
-        let effects = self.routing.settle(self.now);
-        assert_eq!(
-            invariants::check_settled(&self.routing),
-            Vec::<String>::new()
-        );
-        effects
-    }
-
-    fn ask(&mut self, input: Input) -> (Answer, Vec<Effect>) {
-        let (answer, mut effects) = self.routing.handle(input, self.now);
-        effects.extend(self.routing.settle(self.now));
-        assert_eq!(
-            invariants::check_settled(&self.routing),
-            Vec::<String>::new()
-        );
-        (answer, effects)
-    }
-
-    fn run(&mut self, input: Input) -> Vec<Effect> {
-        self.ask(input).1
-    }
-
-    fn queued(&mut self, name: &str, epoch: u32, queue: &str, priority: i32) -> Vec<Effect> {
-        let fact = QueuedFact {
-            engagement: engagement(name),
-            conversation: ConversationId::new(format!("c{name}")).unwrap(),
-            epoch,
-            queue: QueueId::new(queue).unwrap(),
-            priority,
-            queued_at: self.now,
-            contact: ContactIdentity::default(),
-            summary: String::new(),
-        };
-        self.run(Input::Log(LogFact::Queued(fact)))
-    }
-
-    fn accept(&mut self, offer: &Offer, by: &str) -> (Answer, Vec<Effect>) {
-        self.ask(Input::Accept {
-            agent: agent(by),
-            offer: offer.id.clone(),
-            epoch: offer.epoch,
-        })
-    }
-
-    fn decline(&mut self, offer: &Offer) -> Vec<Effect> {
-        self.run(Input::Decline {
-            agent: offer.agent.clone(),
-            offer: offer.id.clone(),
-            epoch: offer.epoch,
-        })
-    }
-
-    fn confirm(&mut self, offer: &Offer) -> Vec<Effect> {
-        self.run(Input::AssignConfirmed {
-            engagement: offer.engagement.clone(),
-            offer: offer.id.clone(),
-        })
-    }
-
-    fn phase(&self, name: &str) -> &Phase {
-        &self.routing.engagement(&engagement(name)).unwrap().phase
-    }
-}
-
-fn offer(effects: &[Effect]) -> Offer {
-    let offer = effects.iter().find_map(|effect| match effect {
-        Effect::Offered(offer) => Some(offer.clone()),
-        _ => None,
-    });
-    offer.unwrap_or_else(|| panic!("no offer in {effects:?}"))
-}
-
-fn rejection(answer: Answer) -> &'static str {
-    match answer {
-        Answer::Rejected(rejection) => rejection.reason(),
-        other => panic!("not rejected: {other:?}"),
-    }
-}
+use crate::desk::{Desk, agent, engagement, offer, queue, rejection};
 
 #[test]
 fn the_longest_idle_agent_is_asked_and_told_why() {
@@ -176,45 +45,6 @@ fn an_unanswered_offer_goes_on_and_its_agent_is_not_ready() {
         "the only ready agent (idle 31 s); 1 agent let it pass"
     );
     assert_eq!(rejection(desk.accept(&first, "ana").0), "OFFER_GONE");
-}
-
-#[test]
-fn a_re_offer_keeps_its_place_and_everybody_is_asked_before_anybody_again() {
-    let mut desk = Desk::new(&["ana", "ben"]);
-    let first = offer(&desk.queued("1", 1, "sales", 0));
-    let second = offer(&desk.queued("2", 1, "sales", 0));
-    desk.queued("3", 1, "sales", 0);
-    // Ana lets 1 pass; ben is taken: nobody else is free, so ana is asked again, and before 3.
-    let again = offer(&desk.decline(&first));
-    assert_eq!(again.engagement, engagement("1"));
-    assert_eq!(again.agent, agent("ana"));
-    assert_eq!(again.id.as_str(), "c1.e1.o1.2");
-    // Now ana has 1 and ben becomes free with capacity 2: 3 is next.
-    desk.ready("ben", 2);
-    assert!(matches!(desk.phase("3"), Phase::Offered { .. }));
-    assert_eq!(second.agent, agent("ben"));
-    let third = offer(&desk.decline(&again));
-    // Ana passed, ben is full: ana again.
-    assert_eq!(
-        (third.agent, third.engagement),
-        (agent("ana"), engagement("1"))
-    );
-}
-
-#[test]
-fn who_declines_is_asked_last() {
-    let mut desk = Desk::new(&["ana", "ben"]);
-    let first = offer(&desk.queued("1", 1, "sales", 0));
-    desk.wait(5);
-    let second = offer(&desk.decline(&first));
-    assert_eq!(second.agent, agent("ben"));
-    desk.wait(5);
-    let third = offer(&desk.decline(&second));
-    assert_eq!(
-        third.agent,
-        agent("ana"),
-        "everybody has passed: start over"
-    );
 }
 
 #[test]
@@ -360,36 +190,6 @@ fn a_message_during_wrap_up_gives_the_owner_a_new_epoch() {
     }));
     assert!(matches!(&effects[..], [Effect::Assigned { .. }]));
     assert_eq!(desk.routing.load_of(&agent("ana")), 1);
-}
-
-#[test]
-fn capacity_counts_offers_work_and_wrap_up() {
-    let mut desk = Desk::new(&["ana"]);
-    desk.ready("ana", 2);
-    let first = offer(&desk.queued("1", 1, "sales", 0));
-    desk.accept(&first, "ana");
-    desk.confirm(&first);
-    let second = offer(&desk.queued("2", 1, "sales", 0));
-    assert_eq!(second.reason, "the only ready agent (serves 1 of 2)");
-    desk.accept(&second, "ana");
-    desk.confirm(&second);
-    assert_eq!(desk.queued("3", 1, "sales", 0), []);
-    let wrap_up = LogFact::WrapUp {
-        engagement: engagement("1"),
-        epoch: 1,
-        until: None,
-    };
-    assert!(matches!(
-        &desk.run(Input::Log(wrap_up))[..],
-        [Effect::WrapUp { .. }]
-    ));
-    let effects = desk.run(Input::Log(LogFact::Closed(engagement("1"))));
-    assert!(matches!(&effects[0], Effect::Released { .. }));
-    assert_eq!(offer(&effects).engagement, engagement("3"));
-    // A lower capacity takes nothing away, and nothing new comes.
-    desk.ready("ana", 1);
-    assert_eq!(desk.routing.load_of(&agent("ana")), 2);
-    assert_eq!(desk.queued("4", 1, "sales", 9), []);
 }
 
 #[test]

@@ -2,94 +2,22 @@
 //! holds, first come is first offered, and stored rows give the same state again.
 #![expect(clippy::unwrap_used, reason = "a test whose set-up fails must fail")]
 
+mod step;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use core_routing::{
-    Answer, Effect, Input, LogFact, Offer, Phase, Presence, Queue, QueuedFact, Routing, Row,
-    invariants,
+    Answer, Effect, Engagement, Input, LogFact, Offer, Outcome, PAUSE, Phase, Presence, Queue,
+    QueuedFact, Routing, Row, invariants,
 };
-use core_types::{AgentId, ContactIdentity, ConversationId, EngagementId, QueueId, Timestamp};
+use core_types::{
+    AgentId, ContactIdentity, ConversationId, EngagementId, OfferId, QueueId, Timestamp,
+};
 use proptest::prelude::*;
 
-const AGENTS: [&str; 4] = ["ana", "ben", "cem", "dia"];
-const QUEUES: [&str; 3] = ["sales", "support", "billing"];
-
-/// One thing that happens. Numbers choose among what is there.
-#[derive(Clone, Debug)]
-enum Step {
-    Wait(u64),
-    Enqueue {
-        queue: usize,
-        priority: i32,
-    },
-    Transfer {
-        engagement: usize,
-        queue: usize,
-    },
-    Close {
-        engagement: usize,
-    },
-    WrapUp {
-        engagement: usize,
-    },
-    Connect {
-        agent: usize,
-        capacity: u32,
-    },
-    Leave {
-        agent: usize,
-        absent: bool,
-    },
-    Presence {
-        agent: usize,
-        ready: bool,
-    },
-    Answer {
-        offer: usize,
-        agent: usize,
-        accept: bool,
-        own: bool,
-    },
-    LogAnswers {
-        accepted: bool,
-    },
-    ChangeQueue {
-        queue: usize,
-        agents: u8,
-    },
-    DeleteQueue {
-        queue: usize,
-    },
-    Restart,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        3 => (1_u64..40).prop_map(Step::Wait),
-        6 => (0..QUEUES.len(), 0..3_i32)
-            .prop_map(|(queue, priority)| Step::Enqueue { queue, priority }),
-        1 => (any::<usize>(), 0..QUEUES.len())
-            .prop_map(|(engagement, queue)| Step::Transfer { engagement, queue }),
-        2 => any::<usize>().prop_map(|engagement| Step::Close { engagement }),
-        2 => any::<usize>().prop_map(|engagement| Step::WrapUp { engagement }),
-        3 => (0..AGENTS.len(), 1..4_u32)
-            .prop_map(|(agent, capacity)| Step::Connect { agent, capacity }),
-        1 => (0..AGENTS.len(), any::<bool>())
-            .prop_map(|(agent, absent)| Step::Leave { agent, absent }),
-        4 => (0..AGENTS.len(), prop::bool::weighted(0.8))
-            .prop_map(|(agent, ready)| Step::Presence { agent, ready }),
-        8 => (any::<usize>(), 0..AGENTS.len(), prop::bool::weighted(0.7),
-              prop::bool::weighted(0.8))
-            .prop_map(|(offer, agent, accept, own)| Step::Answer { offer, agent, accept, own }),
-        5 => prop::bool::weighted(0.85).prop_map(|accepted| Step::LogAnswers { accepted }),
-        1 => (0..QUEUES.len(), any::<u8>())
-            .prop_map(|(queue, agents)| Step::ChangeQueue { queue, agents }),
-        1 => (0..QUEUES.len()).prop_map(|queue| Step::DeleteQueue { queue }),
-        1 => Just(Step::Restart),
-    ]
-}
+use crate::step::{AGENTS, QUEUES, Step, step};
 
 fn agent(index: usize) -> AgentId {
     AgentId::new(AGENTS[index]).unwrap()
@@ -107,6 +35,10 @@ struct World {
     owners: BTreeMap<EngagementId, AgentId>,
     /// Everything ever offered.
     offers: Vec<Offer>,
+    /// Offers that were made and of whose end nobody has been told.
+    standing: BTreeSet<OfferId>,
+    /// Until when an agent is not to be asked again.
+    pauses: BTreeMap<(EngagementId, AgentId), Timestamp>,
     /// Assignments asked for and not yet answered.
     asked: Vec<Offer>,
     ids: BTreeSet<String>,
@@ -124,6 +56,8 @@ impl World {
             places: BTreeMap::new(),
             owners: BTreeMap::new(),
             offers: Vec::new(),
+            standing: BTreeSet::new(),
+            pauses: BTreeMap::new(),
             asked: Vec::new(),
             ids: BTreeSet::new(),
             stored: BTreeMap::new(),
@@ -171,18 +105,62 @@ impl World {
                 Effect::Offered(offer) => {
                     assert!(settling, "offers are made only when settling");
                     self.check_offer(&offer);
+                    self.standing.insert(offer.id.clone());
                     self.offers.push(offer);
                 }
                 Effect::AskAssign { offer, .. } => {
                     assert!(!self.asked.contains(&offer), "asked twice");
+                    self.check_acceptance(&offer.agent);
                     self.asked.push(offer);
                 }
                 Effect::Assigned {
-                    agent, engagement, ..
-                } => assert_eq!(self.owners.get(&engagement), Some(&agent)),
+                    agent,
+                    engagement,
+                    offer,
+                } => {
+                    assert_eq!(self.owners.get(&engagement), Some(&agent));
+                    assert!(self.standing.remove(&offer.unwrap()));
+                }
+                Effect::Ended {
+                    offer,
+                    outcome,
+                    tell_log,
+                    ..
+                } => {
+                    assert!(self.standing.remove(&offer.id), "ended twice");
+                    if tell_log {
+                        self.passed(&offer, outcome);
+                    }
+                }
+                Effect::PresenceChanged {
+                    agent,
+                    presence: Presence::Ready,
+                } => self.pauses.retain(|(_, who), _| *who != agent),
                 _ => {}
             }
         }
+    }
+
+    fn passed(&mut self, offer: &Offer, outcome: Outcome) {
+        if matches!(outcome, Outcome::Declined | Outcome::Expired) {
+            let who = (offer.engagement.clone(), offer.agent.clone());
+            self.pauses.insert(who, self.now.plus(PAUSE));
+        }
+    }
+
+    /// Whether `agent` has let it pass so shortly ago that nobody may ask again.
+    fn pauses(&self, engagement: &Engagement, agent: &AgentId) -> bool {
+        engagement
+            .rests_until
+            .is_some_and(|until| until > self.now && engagement.passed_by.contains(agent))
+    }
+
+    /// No acceptance makes what the agent serves more than the capacity of that moment.
+    fn check_acceptance(&self, agent: &AgentId) {
+        let offered = |engagement: &&Engagement| matches!(engagement.phase, Phase::Offered { .. });
+        let serves = self.routing.work_of(agent).filter(|e| !offered(e)).count();
+        let capacity = self.routing.agent(agent).unwrap().capacity as usize;
+        assert!(serves <= capacity, "{agent} serves {serves} of {capacity}");
     }
 
     fn check_offer(&mut self, offer: &Offer) {
@@ -197,11 +175,16 @@ impl World {
             self.routing.load_of(&offer.agent) <= agent.capacity,
             "capacity exceeded"
         );
-        // Nobody earlier in the same line still waits unoffered while this one is.
+        let who = (offer.engagement.clone(), offer.agent.clone());
+        let pause = self.pauses.get(&who);
+        assert!(pause.is_none_or(|until| *until <= self.now), "asked again");
+        // Nobody earlier in the same line still waits unoffered while this one is, but for those
+        // whom this agent has just let pass.
         let place = self.places[&offer.engagement];
         for other in self.routing.engagements() {
             let passed_over = other.queue == offer.queue
                 && other.phase == Phase::Waiting
+                && !self.pauses(other, &offer.agent)
                 && self.places[&other.id] < place;
             assert!(!passed_over, "{} was first", other.id);
         }
@@ -214,7 +197,11 @@ impl World {
 
     fn enqueue(&mut self, id: EngagementId, epoch: u32, queue: usize, priority: i32) {
         self.open.insert(id.clone(), epoch);
-        self.owners.remove(&id);
+        self.pauses.retain(|(engagement, _), _| *engagement != id);
+        if let Some(owner) = self.owners.remove(&id) {
+            self.pauses
+                .insert((id.clone(), owner), self.now.plus(PAUSE));
+        }
         self.placed += 1;
         let place = (Reverse(priority), self.now, self.placed);
         self.places.insert(id.clone(), place);
@@ -271,6 +258,7 @@ impl World {
                 own,
             } => self.answer(offer, agent(other), accept, own),
             Step::LogAnswers { accepted } => self.log_answers(accepted),
+            Step::LogEnds { offer, declined } => self.log_ends(offer, declined),
             Step::ChangeQueue { queue, agents } => self.change_queue(queue, agents),
             Step::DeleteQueue { queue } => {
                 let id = QueueId::new(QUEUES[queue]).unwrap();
@@ -363,6 +351,21 @@ impl World {
         }
     }
 
+    /// The log ends an offer we may believe open.
+    fn log_ends(&mut self, index: usize, declined: bool) {
+        let recent = self.offers.len().min(6);
+        if recent == 0 {
+            return;
+        }
+        let offer = &self.offers[self.offers.len() - 1 - index % recent];
+        let outcome = [Outcome::Withdrawn, Outcome::Declined][usize::from(declined)];
+        self.run(Input::Log(LogFact::OfferEnded {
+            engagement: offer.engagement.clone(),
+            offer: offer.id.clone(),
+            outcome,
+        }));
+    }
+
     fn check(&mut self) {
         let known: Vec<&EngagementId> = self.routing.engagements().map(|e| &e.id).collect();
         let open: Vec<&EngagementId> = self.open.keys().collect();
@@ -374,6 +377,11 @@ impl World {
             };
             assert_eq!(owner, self.owners.get(&engagement.id));
         }
+        let offers = self.routing.engagements().filter_map(Engagement::offer);
+        let standing: BTreeSet<OfferId> = offers.map(|offer| offer.id.clone()).collect();
+        assert_eq!(standing, self.standing, "every end is told");
+        let due = self.routing.next_due();
+        assert!(due.is_none_or(|at| at > self.now), "nothing due is left");
         self.store();
     }
 
@@ -398,7 +406,7 @@ impl World {
         assert!(loaded.queues().eq(self.routing.queues()));
         assert!(loaded.agents().eq(self.routing.agents()));
         assert!(loaded.engagements().eq(self.routing.engagements()));
-        assert_eq!(loaded.next_expiry(), self.routing.next_expiry());
+        assert_eq!(loaded.next_due(), self.routing.next_due());
         assert_eq!(invariants::check(&loaded), Vec::<String>::new());
     }
 }
