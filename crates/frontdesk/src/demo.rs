@@ -2,6 +2,7 @@
 //! virtual clock, told as a timeline and checked at every step.
 
 mod acts;
+mod books;
 mod report;
 mod stage;
 
@@ -31,7 +32,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     }
     let folder = stage.strike().await;
     match folder {
-        Ok(folder) => acts::check_replay(folder.path(), &mut report).await,
+        Ok(folder) => books::check_replay(folder.path(), &mut report).await,
         Err(error) => report.check("the instance stops cleanly", false, format!("{error:#}")),
     }
     report.finish(args.json)
