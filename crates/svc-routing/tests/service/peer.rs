@@ -38,6 +38,8 @@ pub(crate) struct Peer {
     grown: Arc<watch::Sender<usize>>,
     /// Calls of `RecordRouting` still to be carried out without an answer.
     pub(crate) lost_answers: Arc<AtomicUsize>,
+    /// How many entries those who watch get to see; all at first.
+    visible: Arc<AtomicUsize>,
     /// Whether calls of `RecordRouting` fail without being carried out.
     pub(crate) unreachable: Arc<AtomicBool>,
 }
@@ -48,6 +50,7 @@ impl Peer {
             kept: Arc::default(),
             grown: Arc::new(watch::Sender::new(0)),
             lost_answers: Arc::default(),
+            visible: Arc::new(AtomicUsize::new(usize::MAX)),
             unreachable: Arc::default(),
         }
     }
@@ -156,6 +159,18 @@ impl Peer {
         }
     }
 
+    /// Shows those who watch nothing new.
+    pub(crate) fn hide(&self) {
+        let length = self.kept.lock().unwrap().entries.len();
+        self.visible.store(length, Ordering::SeqCst);
+    }
+
+    /// Shows everything again.
+    pub(crate) fn show(&self) {
+        self.visible.store(usize::MAX, Ordering::SeqCst);
+        self.grown.send_modify(|_| {});
+    }
+
     /// Waits until a report has been refused; why each was.
     pub(crate) async fn refusals(&self) -> Vec<String> {
         let mut grown = self.grown.subscribe();
@@ -167,6 +182,10 @@ impl Peer {
             }
             grown.changed().await.unwrap();
         }
+    }
+
+    fn seen(&self) -> usize {
+        self.visible.load(Ordering::SeqCst)
     }
 
     fn record(&self, record: log::RoutingRecord) -> log::RoutingRecordResult {
@@ -270,11 +289,12 @@ impl ConversationService for Peer {
         let stream =
             futures_util::stream::unfold(state, |(peer, mut grown, at, first)| async move {
                 if !first {
-                    grown.wait_for(|length| *length > at).await.ok()?;
+                    let seen = |length: &usize| *length.min(&peer.seen()) > at;
+                    grown.wait_for(seen).await.ok()?;
                 }
                 let entries: Vec<log::LogEntry> = {
                     let kept = peer.kept.lock().unwrap();
-                    kept.entries[at..].to_vec()
+                    kept.entries[at..kept.entries.len().min(peer.seen())].to_vec()
                 };
                 let end = at + entries.len();
                 let answer = log::WatchResponse {
