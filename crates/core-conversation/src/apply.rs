@@ -1,6 +1,6 @@
 //! What events do: the fold that makes a conversation's state, and nothing else does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use core_types::{ConversationId, EngagementId, MessageId, Timestamp, WhatsAppMessageId};
 
@@ -432,11 +432,5 @@ impl History {
                 .insert(engagement.id.clone(), engagement.clone());
         }
         Ok(())
-    }
-
-    /// The keys of the customer, for indexes.
-    pub fn keys(&self) -> BTreeSet<String> {
-        let keys = self.conversation.iter().flat_map(|it| it.keys.iter());
-        keys.map(core_types::ContactKey::to_text).collect()
     }
 }

@@ -13,6 +13,8 @@ use tonic::Code;
 
 /// How long an answer is believed.
 const BELIEVED: Duration = Duration::from_secs(2);
+/// How long accounts may take. The writer waits for it, so it is short.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is known of a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +57,10 @@ impl Directory {
         if wanted.is_empty() {
             return Ok(known);
         }
-        let request = pb::ResolveNumbersRequest {
+        let mut request = tonic::Request::new(pb::ResolveNumbersRequest {
             number_ids: wanted.clone(),
-        };
+        });
+        request.set_timeout(PATIENCE);
         match self.client.clone().resolve_numbers(request).await {
             Ok(answer) => {
                 let now = Instant::now();
@@ -111,9 +114,10 @@ impl Directory {
         {
             return Ok(Some(tenant));
         }
-        let request = pb::ResolveWabaRequest {
+        let mut request = tonic::Request::new(pb::ResolveWabaRequest {
             waba_id: waba.to_owned(),
-        };
+        });
+        request.set_timeout(PATIENCE);
         match self.client.clone().resolve_waba(request).await {
             Ok(answer) => {
                 let tenant = TenantId::new(answer.into_inner().tenant_id).ok();

@@ -1,6 +1,7 @@
 //! Steps of flows, asked of the flow-runner many at a time.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use core_conversation::{
     Conversation, Effect, FlowInput, FlowStep, FlowWait, Session, StepOutcome, StepResult,
@@ -11,6 +12,10 @@ use lib_proto::{
     FieldError, flow_runner as pb, required, timestamp_from_proto, timestamp_to_proto,
 };
 use pb::flow_runner_service_client::FlowRunnerServiceClient;
+
+/// How long a round of steps may take. The writer waits for it, so it is short: what is not
+/// answered by then is tried again.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Asks the flow-runner.
 #[derive(Clone)]
@@ -37,12 +42,13 @@ impl FlowRunner {
         steps: &[(&Conversation, &FlowStep)],
         now: Timestamp,
     ) -> Result<Vec<StepResult>, tonic::Status> {
-        let request = pb::AdvanceRequest {
+        let mut request = tonic::Request::new(pb::AdvanceRequest {
             steps: steps
                 .iter()
                 .map(|(conversation, step)| to_proto(conversation, step, now))
                 .collect(),
-        };
+        });
+        request.set_timeout(PATIENCE);
         let answer = self.client.clone().advance(request).await?.into_inner();
         let mut results = answer.results.into_iter();
         Ok(steps

@@ -25,7 +25,9 @@ impl Draft<'_> {
     ) {
         self.learn(&message.from, &message.content);
         let sent_at = believable(message.sent_at, admitted_at);
-        let talks = advances(&message.content) && message.group_id.is_none();
+        // What is said in a group is kept, but it is not a word to us.
+        let to_us = message.group_id.is_none();
+        let talks = to_us && advances(&message.content);
         if talks && self.conversation.open_engagement().is_none() {
             let engagement = self.next_engagement();
             self.emit(Event::EngagementOpened {
@@ -41,7 +43,7 @@ impl Draft<'_> {
             ..self.record(Direction::Inbound, "contact", &message.content, sent_at)
         };
         self.receive(record, &message.id, "contact", target);
-        let opens = talks || matches!(message.content, Content::Reaction { .. });
+        let opens = talks || (to_us && matches!(message.content, Content::Reaction { .. }));
         let closes_at = sent_at.plus(SERVICE_WINDOW);
         if opens && Some(closes_at) > self.conversation.window_closes_at {
             self.emit(Event::WindowOpened {

@@ -7,6 +7,7 @@
 )]
 
 mod desk;
+mod edges;
 mod inbound;
 mod outbox;
 mod peers;

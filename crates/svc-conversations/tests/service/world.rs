@@ -111,6 +111,21 @@ impl World {
         self.run().await;
     }
 
+    /// What is stored and does not follow from the log.
+    pub(crate) async fn differences(&self) -> Vec<String> {
+        let report = svc_conversations::verify_replay_of(self.folder.path()).await;
+        report.unwrap().differences
+    }
+
+    /// Changes what is stored, behind the service's back.
+    pub(crate) async fn tamper(&self, sql: &'static str) {
+        let file = self.folder.path().join("conversations.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let done = sqlx::query(sql).execute(&pool).await.unwrap();
+        assert!(done.rows_affected() > 0);
+    }
+
     /// Everything stored is what the log says.
     pub(crate) async fn verify(&self) {
         let report = svc_conversations::verify_replay_of(self.folder.path())
