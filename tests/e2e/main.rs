@@ -9,3 +9,4 @@ mod kill;
 mod meta;
 mod readme;
 mod start;
+mod trace;

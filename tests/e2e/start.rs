@@ -3,9 +3,13 @@
 
 use std::net::TcpListener;
 use std::process::Command;
+use std::time::Duration;
 
 use lib_proto::flow_runner::GetFlowRequest;
 use lib_proto::flow_runner::flow_service_client::FlowServiceClient;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 use tests::process::{Addresses, Frontdesk, program};
 
@@ -45,6 +49,58 @@ fn well_known_tokens_stay_on_this_machine() {
         error.contains("--grpc") && error.contains("127.0.0.1"),
         "{error}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_and_health_are_open_and_everything_else_asks_for_a_credential() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Frontdesk::start(folder.path(), &Addresses::free(), &[]);
+    let client = lib_platform::outbound::client(Duration::from_secs(5)).unwrap();
+    for probe in ["healthz", "readyz"] {
+        let url = format!("http://{}/{probe}", process.at.http);
+        assert_eq!(
+            client.get(url).send().await.unwrap().status(),
+            200,
+            "{probe}"
+        );
+    }
+    let address = format!("http://{}", process.at.grpc);
+    let open = tonic::transport::Endpoint::from_shared(address.clone())
+        .unwrap()
+        .connect_lazy();
+    let mut health = HealthClient::new(open.clone());
+    for service in [
+        "frontdesk.ingress.v1.IngressService",
+        "frontdesk.conversations.v1.ConversationService",
+        "frontdesk.flow_runner.v1.FlowRunnerService",
+        "frontdesk.routing.v1.DeskService",
+        "frontdesk.egress.v1.EgressService",
+        "frontdesk.templates.v1.TemplateService",
+        "frontdesk.billing.v1.BillingService",
+        "frontdesk.accounts.v1.AccountService",
+        "frontdesk.sandbox.v1.SandboxService",
+    ] {
+        let request = HealthCheckRequest {
+            service: service.to_owned(),
+        };
+        let answer = health.check(request).await.unwrap().into_inner();
+        assert_eq!(answer.status, 1, "{service} is not serving");
+    }
+    let request = GetFlowRequest {
+        id: "whatsapp-for-business".into(),
+    };
+    let refused = FlowServiceClient::new(open)
+        .get_flow(request.clone())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let wrong = lib_platform::channel::connect(&address, "dev-nobody").unwrap();
+    let refused = FlowServiceClient::new(wrong)
+        .get_flow(request)
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    assert!(process.stop().success());
 }
 
 #[test]

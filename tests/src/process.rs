@@ -22,7 +22,9 @@ pub fn program() -> PathBuf {
         return path.into();
     }
     let this = std::env::current_exe().expect("a running program has a path");
-    let folder = this.ancestors().find(|folder| folder.join("frontdesk").is_file());
+    let folder = this
+        .ancestors()
+        .find(|folder| folder.join("frontdesk").is_file());
     let path = folder.unwrap_or(&this).join("frontdesk");
     assert!(
         path.is_file(),
@@ -146,7 +148,10 @@ impl Frontdesk {
     /// When the machine or the program does not do as told.
     pub fn stop(mut self) -> ExitStatus {
         let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        let told = Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .expect("kill runs");
         assert!(told.success());
         let since = Instant::now();
         loop {

@@ -7,6 +7,7 @@ use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
@@ -43,20 +44,22 @@ impl Telemetry {
     }
 }
 
-/// Libraries whose own spans would trace the export of traces.
+/// Libraries that say little of use at the levels people ask for.
 const QUIET: &str = "h2=warn,hyper=warn,tonic=warn,opentelemetry=warn,tower=warn,sqlx=warn";
 
+/// Crates whose spans are part of traces: ours. Others would trace the export of traces.
+const TRACED: [&str; 3] = ["svc_", "lib_platform", "frontdesk"];
+
 /// Starts telemetry for this process. Only the first call in a process has effect on the log.
+/// Traces are made whatever the log shows: their ids travel with messages and stand in the log of
+/// conversations, also when nobody collects them.
 ///
 /// # Errors
 /// When the filter or the collector's address cannot be used.
 pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-    let mut provider = SdkTracerProvider::builder().with_resource(
-        Resource::builder()
-            .with_service_name(settings.service.clone())
-            .build(),
-    );
+    let mut provider = SdkTracerProvider::builder()
+        .with_resource(Resource::builder().with_service_name(settings.service.clone()).build());
     if let Some(endpoint) = &settings.otlp_endpoint {
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_tonic()
@@ -70,14 +73,13 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
         .with_context(|| format!("`{}` is not a log filter", settings.filter))?;
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(true);
     let lines = match settings.format {
-        LogFormat::Text => lines.compact().boxed(),
-        LogFormat::Json => lines.json().boxed(),
+        LogFormat::Text => lines.compact().with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
     };
-    let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("frontdesk"));
-    let _ = tracing_subscriber::registry()
-        .with(filter)
-        .with(traces)
-        .with(lines)
-        .try_init();
+    let ours = TRACED.map(|name| (name, LevelFilter::DEBUG));
+    let traces = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("frontdesk"))
+        .with_filter(Targets::new().with_targets(ours));
+    let _ = tracing_subscriber::registry().with(traces).with(lines).try_init();
     Ok(Telemetry(provider))
 }

@@ -30,10 +30,19 @@ pub(crate) fn run_bench(args: &Args) -> anyhow::Result<()> {
         Name::E2e => "bench-e2e",
         Name::Ingress => "bench-ingress",
     };
-    let build = ["build", "--release", "--workspace", "--bins", "--examples", "--quiet"];
+    let build = [
+        "build",
+        "--release",
+        "--workspace",
+        "--bins",
+        "--examples",
+        "--quiet",
+    ];
     run("release build", &mut cargo(&build))?;
     let folder = target_dir()?.join("release");
     let mut command = Command::new(folder.join(driver));
-    command.args(&args.options).env("FRONTDESK_BIN", folder.join("frontdesk"));
+    command
+        .args(&args.options)
+        .env("FRONTDESK_BIN", folder.join("frontdesk"));
     run(driver, &mut command)
 }
