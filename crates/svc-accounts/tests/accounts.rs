@@ -5,101 +5,59 @@
 #[path = "../../frontdesk/src/token_resolver.rs"]
 mod token_resolver;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use core_types::Timestamp;
 use lib_platform::refusal::reason_of;
-use lib_platform::server::Options;
-use lib_platform::{
-    Authenticator, AuthorizedChannel, Caller, Clock, Context, IdSource, Lifecycle, Listeners,
-    Peers, Role, channel, serve,
-};
+use lib_platform::{Authenticator, AuthorizedChannel, Clock, Role};
 use lib_proto::accounts::account_service_client::AccountServiceClient;
 use lib_proto::accounts::directory_service_client::DirectoryServiceClient;
 use lib_proto::accounts::{self as pb, Connector, Number, Plan, Tenant, User};
+use lib_testkit::{Host, SERVICE, context, tokens, user};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 type Accounts = AccountServiceClient<AuthorizedChannel>;
 
 /// A running accounts service.
-struct Server {
-    address: String,
-    life: Lifecycle,
-    task: JoinHandle<anyhow::Result<()>>,
-}
-
-fn user(tenant: &str, user: &str, role: Role) -> Caller {
-    Caller::User {
-        tenant: tenant.parse().unwrap(),
-        user: user.into(),
-        roles: BTreeSet::from([role]),
-    }
-}
+struct Server(Host);
 
 impl Server {
+    /// Starts it on the data in `folder`. It is asked for the tokens that are not fixed, so its
+    /// address is known before it runs.
     async fn start(folder: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let life = Lifecycle::new();
         let clock = Clock::virtual_at(Timestamp::from_seconds(1_795_000_000).unwrap());
-        let everyone = ("*".to_owned(), address.clone());
-        let context = Context {
-            clock: clock.clone(),
-            ids: IdSource::counted(),
-            life: life.clone(),
-            peers: Peers::new([everyone], "svc").unwrap(),
-            data_dir: folder.to_owned(),
-        };
-        let resolver =
-            token_resolver::AccountsTokenResolver::new(context.channel("accounts").unwrap());
-        let fixed = [
-            (
-                "svc",
-                Caller::Service {
-                    name: "test".into(),
-                },
-            ),
+        let context = context(folder, &clock, &address);
+        let users = tokens(&[
             ("red", user("red", "root", Role::Administrator)),
             ("blue", user("blue", "root", Role::Administrator)),
             ("red-agent", user("red", "ana", Role::Agent)),
-        ];
-        let fixed = fixed.map(|(token, caller)| (token.to_owned(), caller));
-        let options = Options {
-            authenticator: Authenticator::new(clock, fixed, Some(Box::new(resolver))),
-            reflection: None,
-        };
+        ]);
+        let resolver =
+            token_resolver::AccountsTokenResolver::new(context.channel("accounts").unwrap());
+        let authenticator = Authenticator::new(clock, users, Some(Box::new(resolver)));
+        let life = context.life.clone();
         let parts = svc_accounts::start(svc_accounts::Config::default(), context)
             .await
             .unwrap();
-        let listeners = Listeners {
-            grpc: listener,
-            http: None,
-        };
-        let until = life.clone();
-        let task = tokio::spawn(async move { serve(parts, listeners, options, &until).await });
-        Self {
-            address,
-            life,
-            task,
-        }
+        Self(Host::serve(listener, parts, &life, authenticator).await)
     }
 
     fn accounts(&self, token: &str) -> Accounts {
-        AccountServiceClient::new(channel::connect(&self.address, token).unwrap())
+        AccountServiceClient::new(self.0.channel(token))
     }
 
     fn directory(&self, token: &str) -> DirectoryServiceClient<AuthorizedChannel> {
-        DirectoryServiceClient::new(channel::connect(&self.address, token).unwrap())
+        DirectoryServiceClient::new(self.0.channel(token))
     }
 
     /// Creates tenants `red` (Premium) and `blue` (Essentials).
     async fn with_tenants(self) -> Self {
         for (id, plan) in [("red", Plan::Premium), ("blue", Plan::Essentials)] {
-            self.accounts("svc")
+            self.accounts(SERVICE)
                 .create_tenant(tenant(id, plan))
                 .await
                 .unwrap();
@@ -108,8 +66,7 @@ impl Server {
     }
 
     async fn stop(self) {
-        self.life.stop();
-        self.task.await.unwrap().unwrap();
+        self.0.stop().await;
     }
 }
 
@@ -246,7 +203,7 @@ async fn rights_follow_the_credential() {
         .create_tenant(tenant("x", Plan::Elite))
         .await;
     assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
-    let denied = server.accounts("svc").create_user(agent("x")).await;
+    let denied = server.accounts(SERVICE).create_user(agent("x")).await;
     assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
     let all = pb::ResolveNumbersRequest::default();
     let denied = server.directory("red").resolve_numbers(all).await;
@@ -256,7 +213,10 @@ async fn rights_follow_the_credential() {
         .who_am_i(pb::WhoAmIRequest {})
         .await;
     assert_eq!(denied.unwrap_err().code(), Code::Unauthenticated);
-    let me = server.accounts("svc").who_am_i(pb::WhoAmIRequest {}).await;
+    let me = server
+        .accounts(SERVICE)
+        .who_am_i(pb::WhoAmIRequest {})
+        .await;
     let me = me.unwrap().into_inner();
     assert_eq!((me.service, me.user_id.as_str()), (true, "test"));
     server.stop().await;
@@ -266,7 +226,7 @@ async fn rights_follow_the_credential() {
 async fn creating_twice_is_harmless_and_changing_by_creating_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path()).await.with_tenants().await;
-    let (mut svc, mut red) = (server.accounts("svc"), server.accounts("red"));
+    let (mut svc, mut red) = (server.accounts(SERVICE), server.accounts("red"));
     svc.create_tenant(tenant("red", Plan::Premium))
         .await
         .unwrap();
@@ -437,7 +397,7 @@ async fn only_the_directory_gives_out_graph_tokens() {
     for id in ["2001", "2002", "2003"] {
         red.create_number(number(id, "main")).await.unwrap();
     }
-    let mut directory = server.directory("svc");
+    let mut directory = server.directory(SERVICE);
     let request = pb::ResolveNumbersRequest {
         number_ids: vec!["2002".into(), "9".into()],
     };
