@@ -4,6 +4,7 @@ use crate::support::{GUIDE, Server, create, publish, update};
 use lib_platform::refusal::reason_of;
 use lib_proto::flow_runner as pb;
 use lib_storage::{Database, Migration, StorageError};
+use lib_testkit::SERVICE;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -312,7 +313,7 @@ async fn only_authors_write_and_only_services_step() {
         agent.update_flow(update("f", GUIDE, "")).await.unwrap_err(),
         agent.publish_flow(publish("f")).await.unwrap_err(),
         server
-            .flows("svc")
+            .flows(SERVICE)
             .create_flow(create("f", GUIDE))
             .await
             .unwrap_err(),

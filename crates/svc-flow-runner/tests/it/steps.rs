@@ -5,6 +5,7 @@ use crate::support::{GUIDE, Server, now, publish, refused, step, taken, text, up
 use lib_proto::common::content::Content as Said;
 use lib_proto::flow_runner as pb;
 use lib_storage::{Database, Migration};
+use lib_testkit::SERVICE;
 use pb::flow_effect::Effect;
 use pb::step_failure::Kind;
 use tonic::Code;
@@ -211,7 +212,7 @@ async fn known_flows_need_no_database_and_unknown_ones_wait_for_it() {
     let steps = pb::AdvanceRequest {
         steps: vec![step("g", b"", "Hello")],
     };
-    let status = server.runner("svc").advance(steps).await.unwrap_err();
+    let status = server.runner(SERVICE).advance(steps).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "the caller can try again");
     server.stop().await;
 }

@@ -1,38 +1,22 @@
 //! The real service on a port of its own.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 use core_types::{Content, Timestamp};
-use lib_platform::server::{MAX_MESSAGE_BYTES, Options};
-use lib_platform::{
-    Authenticator, AuthorizedChannel, Caller, Clock, Context, IdSource, Lifecycle, Listeners,
-    Peers, Role, channel, serve,
-};
+use lib_platform::server::MAX_MESSAGE_BYTES;
+use lib_platform::{AuthorizedChannel, Clock, Role};
 use lib_proto::flow_runner as pb;
 use lib_proto::timestamp_to_proto;
+use lib_testkit::{Host, NOWHERE, SERVICE, context, user};
 use pb::flow_runner_service_client::FlowRunnerServiceClient;
 use pb::flow_service_client::FlowServiceClient;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 /// The flow of the guide.
 pub(crate) const GUIDE: &str = include_str!("../../../../deploy/flows/whatsapp-for-business.json");
 
 /// A running flow-runner.
-pub(crate) struct Server {
-    address: String,
-    life: Lifecycle,
-    task: JoinHandle<anyhow::Result<()>>,
-}
-
-fn user(tenant: &str, user: &str, role: Role) -> Caller {
-    Caller::User {
-        tenant: tenant.parse().unwrap(),
-        user: user.into(),
-        roles: BTreeSet::from([role]),
-    }
-}
+pub(crate) struct Server(Host);
 
 /// The time of the virtual clock.
 pub(crate) fn now() -> Timestamp {
@@ -42,58 +26,26 @@ pub(crate) fn now() -> Timestamp {
 impl Server {
     /// Starts on the data in `folder`.
     pub(crate) async fn start(folder: &Path) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let life = Lifecycle::new();
-        let clock = Clock::virtual_at(now());
-        let context = Context {
-            clock: clock.clone(),
-            ids: IdSource::counted(),
-            life: life.clone(),
-            peers: Peers::new([], "svc").unwrap(),
-            data_dir: folder.to_owned(),
-        };
-        let fixed = [
-            (
-                "svc",
-                Caller::Service {
-                    name: "conversations".into(),
-                },
-            ),
+        let context = context(folder, &Clock::virtual_at(now()), NOWHERE);
+        let config = svc_flow_runner::Config::default();
+        let parts = svc_flow_runner::start(config, context.clone());
+        let users = [
             ("red", user("red", "root", Role::Administrator)),
             ("red-author", user("red", "flora", Role::FlowAuthor)),
             ("red-agent", user("red", "ana", Role::Agent)),
             ("blue", user("blue", "boss", Role::Administrator)),
         ];
-        let fixed = fixed.map(|(token, caller)| (token.to_owned(), caller));
-        let options = Options {
-            authenticator: Authenticator::new(clock, fixed, None),
-            reflection: None,
-        };
-        let config = svc_flow_runner::Config::default();
-        let parts = svc_flow_runner::start(config, context).await.unwrap();
-        let listeners = Listeners {
-            grpc: listener,
-            http: None,
-        };
-        let until = life.clone();
-        let task = tokio::spawn(async move { serve(parts, listeners, options, &until).await });
-        Self {
-            address,
-            life,
-            task,
-        }
+        Self(Host::start(parts.await.unwrap(), &context, &users).await)
     }
 
     /// `FlowService` with a token.
     pub(crate) fn flows(&self, token: &str) -> FlowServiceClient<AuthorizedChannel> {
-        FlowServiceClient::new(channel::connect(&self.address, token).unwrap())
-            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+        FlowServiceClient::new(self.0.channel(token)).max_encoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     /// `FlowRunnerService` with a token.
     pub(crate) fn runner(&self, token: &str) -> FlowRunnerServiceClient<AuthorizedChannel> {
-        FlowRunnerServiceClient::new(channel::connect(&self.address, token).unwrap())
+        FlowRunnerServiceClient::new(self.0.channel(token))
     }
 
     /// Creates a flow of tenant red and publishes it.
@@ -107,7 +59,7 @@ impl Server {
     pub(crate) async fn advance(&self, steps: Vec<pb::Advance>) -> Vec<pb::advanced::Result> {
         let request = pb::AdvanceRequest { steps };
         let answer = self
-            .runner("svc")
+            .runner(SERVICE)
             .advance(request)
             .await
             .unwrap()
@@ -121,8 +73,7 @@ impl Server {
 
     /// Drains and stops.
     pub(crate) async fn stop(self) {
-        self.life.stop();
-        self.task.await.unwrap().unwrap();
+        self.0.stop().await;
     }
 }
 
