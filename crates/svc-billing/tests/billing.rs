@@ -15,7 +15,8 @@ use lib_proto::billing::{
 };
 use lib_proto::conversations::LogEntry;
 use lib_proto::conversations::log_entry::Event;
-use support::{Client, at, billing, caught_up, client, entry, peers};
+use lib_testkit::{SERVICE, at};
+use support::{Client, billing, caught_up, client, entry, peers};
 use tonic::Code;
 
 const NOON: &str = "2026-11-03T12:00:00Z";
@@ -91,7 +92,7 @@ async fn each_message_is_charged_once_in_any_order_over_restarts() {
     let clock = Clock::virtual_at(at(NOON));
     let folder = tempfile::tempdir().unwrap();
     let (log, peer) = peers(&clock).await;
-    let running = billing(folder.path(), &peer.address, &clock).await;
+    let running = billing(folder.path(), &peer.url, &clock).await;
     let mut first: Vec<LogEntry> = (0..10)
         .flat_map(|n| delivered(USD, &format!("m{n}"), ("regular", "marketing")))
         .collect();
@@ -105,7 +106,7 @@ async fn each_message_is_charged_once_in_any_order_over_restarts() {
     // While billing is down the log repeats everything and adds something.
     let more = delivered(USD, "m10", ("regular", "marketing"));
     let cursor = log.append(first.into_iter().chain(more));
-    let running = billing(folder.path(), &peer.address, &clock).await;
+    let running = billing(folder.path(), &peer.url, &clock).await;
     caught_up(&running, &cursor).await;
     let mut acme = client(&running, "acme");
     let bill = statement(&mut acme, "2026-11").await;
@@ -140,7 +141,7 @@ async fn tenants_and_roles_have_walls() {
     let clock = Clock::virtual_at(at(NOON));
     let folder = tempfile::tempdir().unwrap();
     let (log, peer) = peers(&clock).await;
-    let running = billing(folder.path(), &peer.address, &clock).await;
+    let running = billing(folder.path(), &peer.url, &clock).await;
     log.append(delivered(USD, "a", ("regular", "marketing")));
     let cursor = log.append(delivered(OTHER, "b", ("regular", "utility")));
     caught_up(&running, &cursor).await;
@@ -164,7 +165,7 @@ async fn tenants_and_roles_have_walls() {
             .into_inner();
         assert_eq!(progress.journals, 1);
     }
-    let everything = journals(&mut client(&running, "service")).await;
+    let everything = journals(&mut client(&running, SERVICE)).await;
     assert_eq!(everything.len(), 2);
     let request = || GetStatementRequest {
         month: "2026-11".into(),
@@ -222,7 +223,7 @@ async fn what_cannot_be_rated_is_shown_and_stops_nothing() {
     let clock = Clock::virtual_at(at(NOON));
     let folder = tempfile::tempdir().unwrap();
     let (log, peer) = peers(&clock).await;
-    let running = billing(folder.path(), &peer.address, &clock).await;
+    let running = billing(folder.path(), &peer.url, &clock).await;
     let [broken, empty] = unreadable();
     log.append([
         broken,
@@ -295,7 +296,7 @@ async fn free_messages_are_counted_and_months_are_the_accounts_own() {
     let clock = Clock::virtual_at(at("2026-11-01T04:30:00Z"));
     let folder = tempfile::tempdir().unwrap();
     let (log, peer) = peers(&clock).await;
-    let running = billing(folder.path(), &peer.address, &clock).await;
+    let running = billing(folder.path(), &peer.url, &clock).await;
     let free = Some(("free_customer_service", "service"));
     // New York is four hours behind until 06:00 UTC of that day.
     let mut entries = vec![entry(
@@ -333,7 +334,7 @@ async fn quotes_know_how_much_of_the_free_tier_is_used() {
     let clock = Clock::virtual_at(at(NOON));
     let folder = tempfile::tempdir().unwrap();
     let (log, peer) = peers(&clock).await;
-    let running = billing(folder.path(), &peer.address, &clock).await;
+    let running = billing(folder.path(), &peer.url, &clock).await;
     let free = Some(("free_customer_service", "service"));
     let used = (1..=998).map(|n| entry(USD, &format!("n{n}"), Delivered, NOON, free));
     let cursor = log.append(used);
@@ -391,7 +392,7 @@ async fn the_ledger_refuses_to_change() {
     let clock = Clock::virtual_at(at(NOON));
     let folder = tempfile::tempdir().unwrap();
     let (log, peer) = peers(&clock).await;
-    let running = billing(folder.path(), &peer.address, &clock).await;
+    let running = billing(folder.path(), &peer.url, &clock).await;
     let cursor = log.append(delivered(USD, "a", ("regular", "marketing")));
     caught_up(&running, &cursor).await;
     running.stop().await;

@@ -14,7 +14,8 @@ use lib_proto::billing::{GetStatementRequest, Journal, ListJournalsRequest};
 use lib_proto::conversations::LogEntry;
 use lib_proto::conversations::log_entry::Event as LogEvent;
 use lib_proto::{identity_from_proto, status_update_from_proto};
-use support::{at, billing, caught_up, client, entry, peers};
+use lib_testkit::at;
+use support::{billing, caught_up, client, entry, peers};
 
 const FACTS: [(&str, &str); 6] = [
     ("regular", "marketing"),
@@ -117,7 +118,7 @@ async fn rating_the_log_again_gives_the_same_bill() {
     let clock = Clock::virtual_at(at("2026-11-03T12:00:00Z"));
     let folder = tempfile::tempdir().unwrap();
     let (log, peer) = peers(&clock).await;
-    let running = billing(folder.path(), &peer.address, &clock).await;
+    let running = billing(folder.path(), &peer.url, &clock).await;
     let entries = log_entries();
     let cursor = log.append(entries.clone());
     caught_up(&running, &cursor).await;
