@@ -2,7 +2,6 @@
 //! API. The first two speak real gRPC, the last real HTTP.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -11,19 +10,16 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response as HttpResponse};
 use core_types::Timestamp;
-use lib_platform::server::Options;
-use lib_platform::{
-    Authenticator, AuthorizedChannel, Caller, Clock, Context, IdSource, Lifecycle, Listeners,
-    Parts, Peers, channel, serve,
-};
-use lib_proto::accounts::directory_service_server::{DirectoryService, DirectoryServiceServer};
-use lib_proto::accounts::{self, Number, NumberRecord};
+use lib_platform::{AuthorizedChannel, Clock, Parts, Role};
+use lib_proto::accounts::NumberRecord;
+use lib_proto::accounts::directory_service_server::DirectoryServiceServer;
 use lib_proto::common::{self, ContactIdentity, Content, content};
 use lib_proto::conversations::conversation_log_service_server::{
     ConversationLogService, ConversationLogServiceServer,
 };
 use lib_proto::conversations::{self as pb, AttemptResult, OutboxIntent};
 use lib_proto::egress::egress_service_client::EgressServiceClient;
+use lib_testkit::{Directory, Host, context, number, user};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -156,45 +152,11 @@ impl ConversationLogService for Log {
     }
 }
 
-/// A directory in which every number is connected, with a token that can be replaced.
-#[derive(Clone)]
-pub(crate) struct Directory(Arc<Mutex<String>>);
-
-#[tonic::async_trait]
-impl DirectoryService for Directory {
-    async fn resolve_numbers(
-        &self,
-        request: Request<accounts::ResolveNumbersRequest>,
-    ) -> Result<Response<accounts::ResolveNumbersResponse>, Status> {
-        let record = |id: String| NumberRecord {
-            number: Some(Number {
-                id,
-                ..Number::default()
-            }),
-            access_token: self.0.lock().unwrap().clone(),
-            ..NumberRecord::default()
-        };
-        let ids = request.into_inner().number_ids;
-        let numbers = ids
-            .into_iter()
-            .filter(|id| id != "404")
-            .map(record)
-            .collect();
-        Ok(Response::new(accounts::ResolveNumbersResponse { numbers }))
-    }
-
-    async fn resolve_waba(
-        &self,
-        _: Request<accounts::ResolveWabaRequest>,
-    ) -> Result<Response<accounts::ResolveWabaResponse>, Status> {
-        Err(Status::unimplemented("not egress's business"))
-    }
-
-    async fn resolve_access_token(
-        &self,
-        _: Request<accounts::ResolveAccessTokenRequest>,
-    ) -> Result<Response<accounts::Caller>, Status> {
-        Err(Status::unimplemented("not egress's business"))
+/// The number that is connected.
+fn connected(access_token: &str) -> NumberRecord {
+    NumberRecord {
+        access_token: access_token.to_owned(),
+        ..number("red", "2001")
     }
 }
 
@@ -298,25 +260,25 @@ async fn answer(
 /// Egress with its peers.
 pub(crate) struct World {
     pub(crate) log: Log,
-    pub(crate) directory: Directory,
+    directory: Directory,
     pub(crate) outcomes: mpsc::UnboundedReceiver<AttemptResult>,
     pub(crate) config: svc_egress::Config,
     folder: tempfile::TempDir,
-    peers: Lifecycle,
-    peers_address: String,
-    egress: Option<(Lifecycle, String)>,
+    clock: Clock,
+    peers: Host,
+    egress: Option<Host>,
 }
 
 impl World {
     /// Peers are up, egress is not yet.
     pub(crate) async fn new(graph_url: &str) -> Self {
         let (log, outcomes) = Log::new();
-        let directory = Directory(Arc::new(Mutex::new("EAAG1".to_owned())));
+        let directory = Directory::of([connected("EAAG1")]);
+        let clock = Clock::virtual_at(Timestamp::from_seconds(NOW).unwrap());
         let parts = Parts::new()
             .grpc(ConversationLogServiceServer::new(log.clone()))
             .grpc(DirectoryServiceServer::new(directory.clone()));
-        let peers = Lifecycle::new();
-        let peers_address = serve_at(parts, &peers).await;
+        let peers = Host::peer(parts, &clock).await;
         Self {
             log,
             directory,
@@ -326,21 +288,22 @@ impl World {
                 ..svc_egress::Config::default()
             },
             folder: tempfile::tempdir().unwrap(),
+            clock,
             peers,
-            peers_address,
             egress: None,
         }
     }
 
     /// Starts egress.
     pub(crate) async fn start(&mut self) {
-        let life = Lifecycle::new();
-        let context = context(self.folder.path(), &self.peers_address, &life);
-        let parts = svc_egress::start(self.config.clone(), context)
-            .await
-            .unwrap();
-        let address = serve_at(parts, &life).await;
-        self.egress = Some((life, address));
+        let context = context(self.folder.path(), &self.clock, &self.peers.url);
+        let parts = svc_egress::start(self.config.clone(), context.clone());
+        let users = ["red", "blue"].map(|tenant| {
+            let root = user(tenant, "root", Role::Administrator);
+            (tenant, root)
+        });
+        let egress = Host::start(parts.await.unwrap(), &context, &users).await;
+        self.egress = Some(egress);
     }
 
     /// Peers and egress are up.
@@ -351,10 +314,10 @@ impl World {
     }
 
     /// Tells egress to stop.
-    pub(crate) fn stop(&mut self) -> Lifecycle {
-        let (life, _) = self.egress.take().unwrap();
-        life.stop();
-        life
+    pub(crate) fn stop(&mut self) -> Host {
+        let egress = self.egress.take().unwrap();
+        egress.life.stop();
+        egress
     }
 
     /// The next outcome egress reports.
@@ -362,66 +325,15 @@ impl World {
         self.outcomes.recv().await.unwrap().outcome.unwrap()
     }
 
-    /// Talks to egress as `token`: `svc`, `red` or `blue`.
+    /// Talks to egress as `red` or `blue`.
     pub(crate) fn client(&self, token: &str) -> EgressServiceClient<AuthorizedChannel> {
-        let (_, address) = self.egress.as_ref().unwrap();
-        EgressServiceClient::new(channel::connect(address, token).unwrap())
+        EgressServiceClient::new(self.egress.as_ref().unwrap().channel(token))
     }
 
-    /// Replaces the token of every number.
+    /// Replaces the token of the number.
     pub(crate) fn replace_token(&self, token: &str) {
-        token.clone_into(&mut self.directory.0.lock().unwrap());
+        self.directory.set([connected(token)]);
     }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.peers.stop();
-        if let Some((life, _)) = &self.egress {
-            life.stop();
-        }
-    }
-}
-
-fn clock() -> Clock {
-    Clock::virtual_at(Timestamp::from_seconds(NOW).unwrap())
-}
-
-fn context(folder: &Path, peers: &str, life: &Lifecycle) -> Context {
-    Context {
-        clock: clock(),
-        ids: IdSource::counted(),
-        life: life.clone(),
-        peers: Peers::new([("*".to_owned(), peers.to_owned())], "svc").unwrap(),
-        data_dir: folder.to_owned(),
-    }
-}
-
-async fn serve_at(parts: Parts, life: &Lifecycle) -> String {
-    let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", grpc.local_addr().unwrap());
-    let administrator = |tenant: &str| Caller::User {
-        tenant: tenant.parse().unwrap(),
-        user: "root".into(),
-        roles: BTreeSet::from([lib_platform::Role::Administrator]),
-    };
-    let callers = [
-        (
-            "svc".to_owned(),
-            Caller::Service {
-                name: "test".into(),
-            },
-        ),
-        ("red".to_owned(), administrator("red")),
-        ("blue".to_owned(), administrator("blue")),
-    ];
-    let options = Options {
-        authenticator: Authenticator::new(clock(), callers, None),
-        reflection: None,
-    };
-    let life = life.clone();
-    tokio::spawn(async move { serve(parts, Listeners { grpc, http: None }, options, &life).await });
-    address
 }
 
 /// A text from tenant `red` on number 2001.
