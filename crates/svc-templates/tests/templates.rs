@@ -9,6 +9,7 @@ use lib_proto::templates::{
     GetTemplateRequest, ListTemplatesRequest, PrepareTemplateRequest, SyncTemplatesRequest,
     SyncTemplatesResponse, Template,
 };
+use lib_testkit::{SERVICE, eventually};
 use serde_json::json;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -59,19 +60,13 @@ async fn list(world: &World, statuses: &[&str]) -> Vec<Template> {
     }
 }
 
-/// The template once it is what `wanted` says. The follower takes a moment; nobody polls but us.
-async fn eventually(world: &World, name: &str, wanted: impl Fn(Option<&Template>) -> bool) {
-    let waiting = async {
-        loop {
-            let templates = list(world, &[]).await;
-            if wanted(templates.iter().find(|template| template.name == name)) {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    let patience = std::time::Duration::from_secs(10);
-    tokio::time::timeout(patience, waiting).await.unwrap();
+/// Waits until the template is what `wanted` says. The follower takes a moment.
+async fn becomes(world: &World, name: &str, wanted: impl Fn(Option<&Template>) -> bool) {
+    eventually(async || {
+        let templates = list(world, &[]).await;
+        wanted(templates.iter().find(|template| template.name == name)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -112,7 +107,7 @@ async fn a_template_is_prepared_with_its_text_and_category() {
     world
         .graph
         .set(vec![listed("order_update", "en_US", "APPROVED")]);
-    for (caller, language) in [("svc", "en_US"), ("red", "en-US")] {
+    for (caller, language) in [(SERVICE, "en_US"), ("red", "en-US")] {
         let request = order(language, &["Ana", "17"]);
         let prepared = world
             .client(caller)
@@ -139,7 +134,7 @@ async fn wrong_parameters_are_named() {
         .graph
         .set(vec![listed("order_update", "en_US", "APPROVED")]);
     let refusal = world
-        .client("svc")
+        .client(SERVICE)
         .prepare_template(order("en_US", &["Ana"]))
         .await;
     let refusal = refusal.unwrap_err();
@@ -155,7 +150,7 @@ async fn only_approved_templates_in_languages_there_are() {
         listed("order_update", "de", "PAUSED"),
         listed("order_update", "es", "APPROVED"),
     ]);
-    let mut svc = world.client("svc");
+    let mut svc = world.client(SERVICE);
     let paused = svc
         .prepare_template(order("de", &["Ana", "1"]))
         .await
@@ -207,7 +202,7 @@ async fn one_tenant_sees_nothing_of_another() {
             .status,
         "APPROVED"
     );
-    let service = world.client("svc").list_templates(request).await;
+    let service = world.client(SERVICE).list_templates(request).await;
     assert_eq!(service.unwrap_err().code(), Code::PermissionDenied);
 }
 
@@ -227,9 +222,9 @@ async fn what_the_log_tells_of_is_taken_in() {
         })
     };
     let paused = about("order_update", "PAUSED");
-    world.log.append(entry("1", status, paused));
+    world.log.append([entry(status, paused)]);
     let is_paused = |one: Option<&Template>| one.unwrap().status == "PAUSED";
-    eventually(&world, "order_update", is_paused).await;
+    becomes(&world, "order_update", is_paused).await;
     let changed = json!({
         "message_template_id": 777, "message_template_name": "order_update",
         "message_template_language": "en-US", "previous_category": "UTILITY",
@@ -237,9 +232,9 @@ async fn what_the_log_tells_of_is_taken_in() {
     });
     world
         .log
-        .append(entry("2", "template_category_update", changed));
+        .append([entry("template_category_update", changed)]);
     let is_marketing = |one: Option<&Template>| one.unwrap().category == "MARKETING";
-    eventually(&world, "order_update", is_marketing).await;
+    becomes(&world, "order_update", is_marketing).await;
     let quality = json!({
         "message_template_id": 777, "message_template_name": "order_update",
         "message_template_language": "en-US", "previous_quality_score": "GREEN",
@@ -247,9 +242,9 @@ async fn what_the_log_tells_of_is_taken_in() {
     });
     world
         .log
-        .append(entry("3", "message_template_quality_update", quality));
+        .append([entry("message_template_quality_update", quality)]);
     let is_yellow = |one: Option<&Template>| one.unwrap().quality == "YELLOW";
-    eventually(&world, "order_update", is_yellow).await;
+    becomes(&world, "order_update", is_yellow).await;
     assert_eq!(world.graph.requests(), 1);
 
     // A template nobody knows, and new components, are read from Meta.
@@ -259,17 +254,15 @@ async fn what_the_log_tells_of_is_taken_in() {
     ]);
     world
         .log
-        .append(entry("4", status, about("other", "APPROVED")));
-    eventually(&world, "other", |one| one.is_some()).await;
+        .append([entry(status, about("other", "APPROVED"))]);
+    becomes(&world, "other", |one| one.is_some()).await;
     assert_eq!(world.graph.requests(), 2);
 
     // After a restart it goes on where it stopped.
     world.restart().await;
-    world
-        .log
-        .append(entry("5", status, about("other", "DELETED")));
-    eventually(&world, "other", |one| one.is_none()).await;
-    assert_eq!(world.log.cursors().last().unwrap(), "4");
+    world.log.append([entry(status, about("other", "DELETED"))]);
+    becomes(&world, "other", |one| one.is_none()).await;
+    assert_eq!(world.log.asked().last().unwrap(), "4");
 }
 
 #[tokio::test]

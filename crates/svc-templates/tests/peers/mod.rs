@@ -1,7 +1,7 @@
 //! What the registry talks to, small enough to be scripted: a conversation log and a directory over
 //! real gRPC, and a Graph API over real HTTP.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -9,24 +9,16 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response as HttpResponse};
 use core_types::{FactBody, Timestamp};
-use lib_platform::server::Options;
-use lib_platform::{
-    Authenticator, AuthorizedChannel, Caller, Clock, Context, IdSource, Lifecycle, Listeners,
-    Parts, Peers, channel, serve,
-};
-use lib_proto::accounts::directory_service_server::{DirectoryService, DirectoryServiceServer};
-use lib_proto::accounts::{self, Connector, Number, NumberRecord};
-use lib_proto::conversations::conversation_service_server::{
-    ConversationService, ConversationServiceServer,
-};
-use lib_proto::conversations::{self as pb, LogEntry, WatchResponse, log_entry};
+use lib_platform::{AuthorizedChannel, Clock, Parts, Role};
+use lib_proto::accounts::directory_service_server::DirectoryServiceServer;
+use lib_proto::accounts::{Connector, Number, NumberRecord};
+use lib_proto::conversations::conversation_service_server::ConversationServiceServer;
+use lib_proto::conversations::{LogEntry, log_entry};
 use lib_proto::templates::template_service_client::TemplateServiceClient;
 use lib_proto::timestamp_to_proto;
+use lib_testkit::{Directory, Host, Log, context, user};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::{Request, Response, Status};
 
 fn now() -> Timestamp {
     Timestamp::from_seconds(1_795_000_000).unwrap()
@@ -116,62 +108,25 @@ async fn page(
 }
 
 /// Tenant `red` with connector `main` (account 1001) and number 2001.
-struct Directory;
-
-fn connector() -> Connector {
-    Connector {
-        id: "main".into(),
-        waba_id: "1001".into(),
-        ..Connector::default()
-    }
-}
-
-#[tonic::async_trait]
-impl DirectoryService for Directory {
-    async fn resolve_numbers(
-        &self,
-        request: Request<accounts::ResolveNumbersRequest>,
-    ) -> Result<Response<accounts::ResolveNumbersResponse>, Status> {
-        let ids = request.into_inner().number_ids;
-        let record = NumberRecord {
-            number: Some(Number {
-                id: "2001".into(),
-                connector_id: "main".into(),
-                ..Number::default()
-            }),
-            connector: Some(connector()),
-            tenant_id: "red".into(),
-            access_token: "EAAG1".into(),
-        };
-        let known = ids.is_empty() || ids.iter().any(|id| id == "2001");
-        let numbers = known.then_some(record).into_iter().collect();
-        Ok(Response::new(accounts::ResolveNumbersResponse { numbers }))
-    }
-
-    async fn resolve_waba(
-        &self,
-        request: Request<accounts::ResolveWabaRequest>,
-    ) -> Result<Response<accounts::ResolveWabaResponse>, Status> {
-        if request.into_inner().waba_id != "1001" {
-            return Err(Status::not_found("unknown account"));
-        }
-        Ok(Response::new(accounts::ResolveWabaResponse {
-            tenant_id: "red".into(),
-            connector: Some(connector()),
-            access_token: "EAAG1".into(),
-        }))
-    }
-
-    async fn resolve_access_token(
-        &self,
-        _: Request<accounts::ResolveAccessTokenRequest>,
-    ) -> Result<Response<accounts::Caller>, Status> {
-        Err(Status::unimplemented("not the registry's business"))
-    }
+fn directory() -> Directory {
+    Directory::of([NumberRecord {
+        number: Some(Number {
+            id: "2001".into(),
+            connector_id: "main".into(),
+            ..Number::default()
+        }),
+        connector: Some(Connector {
+            id: "main".into(),
+            waba_id: "1001".into(),
+            ..Connector::default()
+        }),
+        tenant_id: "red".into(),
+        access_token: "EAAG1".into(),
+    }])
 }
 
 /// The entry the log has after Meta's webhook of `field` about account 1001.
-pub(crate) fn entry(cursor: &str, field: &str, value: Value) -> LogEntry {
+pub(crate) fn entry(field: &str, value: Value) -> LogEntry {
     let change = json!({"field": field, "value": value});
     let account = json!({"id": "1001", "time": 1_795_000_000, "changes": [change]});
     let body = json!({"object": "whatsapp_business_account", "entry": [account]}).to_string();
@@ -180,88 +135,11 @@ pub(crate) fn entry(cursor: &str, field: &str, value: Value) -> LogEntry {
         panic!("not about the account")
     };
     LogEntry {
-        cursor: cursor.into(),
         waba_id: "1001".into(),
         recorded_at: Some(timestamp_to_proto(now())),
         event: Some(log_entry::Event::Account((&fact).into())),
         ..LogEntry::default()
     }
-}
-
-/// A conversation log of account entries.
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<LogState>>);
-
-#[derive(Default)]
-struct LogState {
-    entries: Vec<LogEntry>,
-    watchers: Vec<mpsc::UnboundedSender<Result<WatchResponse, Status>>>,
-    cursors: Vec<String>,
-}
-
-impl Log {
-    /// Appends an entry.
-    pub(crate) fn append(&self, entry: LogEntry) {
-        let mut state = self.0.lock().unwrap();
-        state.entries.push(entry.clone());
-        let news = WatchResponse {
-            entries: vec![entry],
-            head: String::new(),
-        };
-        state
-            .watchers
-            .retain(|watcher| watcher.send(Ok(news.clone())).is_ok());
-    }
-
-    /// Where followers asked to go on.
-    pub(crate) fn cursors(&self) -> Vec<String> {
-        self.0.lock().unwrap().cursors.clone()
-    }
-}
-
-/// The other methods of the log are none of the registry's business.
-macro_rules! unused {
-    ($($name:ident: $request:ident -> $answer:ident),*) => {
-        #[tonic::async_trait]
-        impl ConversationService for Log {
-            type WatchStream = UnboundedReceiverStream<Result<WatchResponse, Status>>;
-
-            async fn watch(
-                &self,
-                request: Request<pb::WatchRequest>,
-            ) -> Result<Response<Self::WatchStream>, Status> {
-                let cursor = request.into_inner().cursor;
-                let (watcher, news) = mpsc::unbounded_channel();
-                let mut state = self.0.lock().unwrap();
-                let entries = state.entries.iter().filter(|entry| entry.cursor > cursor).cloned();
-                let first = WatchResponse { entries: entries.collect(), head: String::new() };
-                watcher.send(Ok(first)).unwrap();
-                state.watchers.push(watcher);
-                state.cursors.push(cursor);
-                Ok(Response::new(UnboundedReceiverStream::new(news)))
-            }
-
-            $(async fn $name(
-                &self,
-                _: Request<pb::$request>,
-            ) -> Result<Response<pb::$answer>, Status> {
-                Err(Status::unimplemented("not the registry's business"))
-            })*
-        }
-    };
-}
-
-unused! {
-    get_conversation: GetConversationRequest -> Conversation,
-    list_conversations: ListConversationsRequest -> ListConversationsResponse,
-    get_engagement: GetEngagementRequest -> Engagement,
-    list_engagements: ListEngagementsRequest -> ListEngagementsResponse,
-    list_messages: ListMessagesRequest -> ListMessagesResponse,
-    search_messages: SearchMessagesRequest -> SearchMessagesResponse,
-    send_message: SendMessageRequest -> Message,
-    start_wrap_up: StartWrapUpRequest -> Engagement,
-    complete_wrap_up: CompleteWrapUpRequest -> Engagement,
-    transfer_to_queue: TransferToQueueRequest -> Engagement
 }
 
 /// The registry with its peers.
@@ -270,99 +148,56 @@ pub(crate) struct World {
     pub(crate) log: Log,
     folder: tempfile::TempDir,
     graph_url: String,
-    peers: Lifecycle,
-    peers_address: String,
-    registry: (Lifecycle, String),
+    peers: Host,
+    /// Empty only while it is started again.
+    registry: Option<Host>,
 }
 
 impl World {
     /// Everything is up.
     pub(crate) async fn start() -> Self {
-        let (graph, log, peers) = (Graph::default(), Log::default(), Lifecycle::new());
-        let graph_url = graph.start().await;
+        let (graph, log) = (Graph::default(), Log::default());
         let parts = Parts::new()
             .grpc(ConversationServiceServer::new(log.clone()))
-            .grpc(DirectoryServiceServer::new(Directory));
-        let peers_address = serve_at(parts, &peers).await;
-        let folder = tempfile::tempdir().unwrap();
-        let registry = registry(&folder, &graph_url, &peers_address).await;
-        Self {
+            .grpc(DirectoryServiceServer::new(directory()));
+        let mut world = Self {
+            graph_url: graph.start().await,
             graph,
             log,
-            folder,
-            graph_url,
-            peers,
-            peers_address,
-            registry,
-        }
+            folder: tempfile::tempdir().unwrap(),
+            peers: Host::peer(parts, &Clock::virtual_at(now())).await,
+            registry: None,
+        };
+        world.run().await;
+        world
+    }
+
+    async fn run(&mut self) {
+        let clock = Clock::virtual_at(now());
+        let context = context(self.folder.path(), &clock, &self.peers.url);
+        let config = svc_templates::Config {
+            graph_url: self.graph_url.clone(),
+            ..svc_templates::Config::default()
+        };
+        let parts = svc_templates::start(config, context.clone());
+        let users = ["red", "blue"].map(|tenant| {
+            let root = user(tenant, "root", Role::Administrator);
+            (tenant, root)
+        });
+        let registry = Host::start(parts.await.unwrap(), &context, &users).await;
+        self.registry = Some(registry);
     }
 
     /// Stops the registry and starts it again on the same data.
     pub(crate) async fn restart(&mut self) {
-        self.registry.0.stop();
-        self.registry
-            .0
-            .drained(std::time::Duration::from_secs(5))
-            .await;
-        self.registry = registry(&self.folder, &self.graph_url, &self.peers_address).await;
+        self.registry.take().unwrap().stop().await;
+        self.run().await;
     }
 
-    /// Talks to the registry as `token`: `svc`, `red` or `blue`.
+    /// Talks to the registry as a service, `red` or `blue`.
     pub(crate) fn client(&self, token: &str) -> TemplateServiceClient<AuthorizedChannel> {
-        let address = &self.registry.1;
-        TemplateServiceClient::new(channel::connect(address, token).unwrap())
+        let registry = self.registry.as_ref().unwrap();
+        TemplateServiceClient::new(registry.channel(token))
             .max_decoding_message_size(lib_platform::server::MAX_MESSAGE_BYTES)
     }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.peers.stop();
-        self.registry.0.stop();
-    }
-}
-
-async fn registry(folder: &tempfile::TempDir, graph: &str, peers: &str) -> (Lifecycle, String) {
-    let life = Lifecycle::new();
-    let context = Context {
-        clock: Clock::virtual_at(now()),
-        ids: IdSource::counted(),
-        life: life.clone(),
-        peers: Peers::new([("*".to_owned(), peers.to_owned())], "svc").unwrap(),
-        data_dir: folder.path().to_owned(),
-    };
-    let config = svc_templates::Config {
-        graph_url: graph.to_owned(),
-        ..svc_templates::Config::default()
-    };
-    let parts = svc_templates::start(config, context).await.unwrap();
-    let address = serve_at(parts, &life).await;
-    (life, address)
-}
-
-async fn serve_at(parts: Parts, life: &Lifecycle) -> String {
-    let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", grpc.local_addr().unwrap());
-    let administrator = |tenant: &str| Caller::User {
-        tenant: tenant.parse().unwrap(),
-        user: "root".into(),
-        roles: BTreeSet::from([lib_platform::Role::Administrator]),
-    };
-    let callers = [
-        (
-            "svc".to_owned(),
-            Caller::Service {
-                name: "test".into(),
-            },
-        ),
-        ("red".to_owned(), administrator("red")),
-        ("blue".to_owned(), administrator("blue")),
-    ];
-    let options = Options {
-        authenticator: Authenticator::new(Clock::virtual_at(now()), callers, None),
-        reflection: None,
-    };
-    let life = life.clone();
-    tokio::spawn(async move { serve(parts, Listeners { grpc, http: None }, options, &life).await });
-    address
 }
