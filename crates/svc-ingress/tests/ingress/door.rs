@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
-use lib_platform::Lifecycle;
+use lib_platform::Clock;
+use lib_testkit::{NOWHERE, context};
 use svc_ingress::Config;
 use svc_ingress::embedded::EmbeddedInbox;
 use svc_ingress::inbox::Inbox as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::site::{NOWHERE, OLD_SECRET, Site, VERIFY_TOKEN, config, context, one, sign};
+use crate::site::{OLD_SECRET, Site, VERIFY_TOKEN, config, one, sign};
 
 const MAX: usize = 4 << 20;
 
 #[tokio::test]
 async fn w11_without_a_secret_it_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
-    let life = Lifecycle::new();
-    let refused = svc_ingress::start(Config::default(), context(folder.path(), NOWHERE, &life));
+    let context = context(folder.path(), &Clock::system(), NOWHERE);
+    let refused = svc_ingress::start(Config::default(), context.clone());
     let Err(error) = refused.await else {
         panic!("it started");
     };
@@ -26,7 +27,7 @@ async fn w11_without_a_secret_it_does_not_start() {
         app_secrets: vec!["0123456789abcdef0123456789abcdef".into(); 3],
         ..Config::default()
     };
-    let refused = svc_ingress::start(three, context(folder.path(), NOWHERE, &life)).await;
+    let refused = svc_ingress::start(three, context).await;
     assert!(refused.is_err());
     assert!(!format!("{:?}", config()).contains("0123456789abcdef"));
 }
@@ -122,7 +123,7 @@ async fn w20_to_w24_sizes_and_forms() {
 
 /// Sends `head` and then `rest` over a bare connection; returns the first line of the answer.
 async fn bare(site: &Site, head: &str, rest: &[u8]) -> String {
-    let mut stream = TcpStream::connect(&site.address).await.unwrap();
+    let mut stream = TcpStream::connect(site.address()).await.unwrap();
     let head = format!(
         "POST /webhooks/whatsapp HTTP/1.1\r\nhost: x\r\nx-hub-signature-256: sha256={}\r\n{head}\r\n",
         "0".repeat(64)

@@ -3,6 +3,7 @@
 use core_types::Timestamp;
 use lib_proto::common::fact;
 use lib_proto::ingress as pb;
+use lib_testkit::SERVICE;
 use svc_ingress::embedded::EmbeddedInbox;
 use svc_ingress::inbox::{Group, Inbox as _, NewDelivery};
 
@@ -67,8 +68,7 @@ async fn while_the_log_is_down_admission_goes_on_and_order_holds() {
     let log = peer.serve(&address).await;
     assert_eq!(peer.until(|keys| keys.len() == 50).await, keys(0..50));
     assert!(peer.calls.lock().unwrap().len() < 50, "items go in batches");
-    log.stop();
-    assert!(log.drained(std::time::Duration::from_secs(10)).await);
+    log.stop().await;
     for n in 50..60 {
         assert_eq!(site.post(one("491511", &format!("wamid.{n}"))).await, 200);
     }
@@ -138,17 +138,17 @@ async fn a_delivery_that_ended_the_process_five_times_is_parked_unread() {
     peer.until(|seen| seen == ["m:wamid.0", "m:wamid.2", "m:wamid.3"])
         .await;
     assert_eq!(site.emptied().await.parked_items, 1);
-    let parked = site.parked("service").await.remove(0);
+    let parked = site.parked(SERVICE).await.remove(0);
     assert_eq!(
         (parked.delivery_id.as_str(), parked.position.as_str()),
         ("2", "body")
     );
     let request = pb::ReplayParkedItemRequest { id: parked.id };
-    let replayed = site.client("service").replay_parked_item(request).await;
+    let replayed = site.client(SERVICE).replay_parked_item(request).await;
     assert!(replayed.unwrap().into_inner().taken);
     peer.until(|seen| seen.last().is_some_and(|key| key == "m:wamid.1"))
         .await;
-    assert!(site.parked("service").await.is_empty());
+    assert!(site.parked(SERVICE).await.is_empty());
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn an_item_that_keeps_failing_is_parked_and_the_rest_goes_on() {
     }
     site.emptied().await;
     assert_eq!(peer.taken().len(), n);
-    let parked = site.parked("service").await;
+    let parked = site.parked(SERVICE).await;
     assert_eq!(parked.len(), 1);
     assert_eq!(parked[0].attempts, 5);
     assert_eq!(parked[0].number_id, "100");

@@ -3,16 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use lib_platform::{Lifecycle, Parts};
-use lib_proto::accounts as acc;
-use lib_proto::accounts::directory_service_server::{DirectoryService, DirectoryServiceServer};
+use lib_platform::{Clock, Parts};
+use lib_proto::accounts::directory_service_server::DirectoryServiceServer;
 use lib_proto::conversations as log;
 use lib_proto::conversations::conversation_log_service_server::{
     ConversationLogService, ConversationLogServiceServer,
 };
 use lib_proto::conversations::receive_result::Outcome;
+use lib_testkit::{Directory, Host, number};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
@@ -61,15 +60,15 @@ impl Peer {
         *self.rule.lock().unwrap() = Arc::new(rule);
     }
 
-    /// Serves on `address` until the returned life is stopped.
-    pub(crate) async fn serve(&self, address: &str) -> Lifecycle {
-        let life = Lifecycle::new();
+    /// Serves at `address` until the host is dropped. Number 100 belongs to tenant `a`, number 200 to
+    /// tenant `b`.
+    pub(crate) async fn serve(&self, address: &str) -> Host {
+        let directory = Directory::of([number("a", "100"), number("b", "200")]);
         let parts = Parts::new()
             .grpc(ConversationLogServiceServer::new(self.clone()))
-            .grpc(DirectoryServiceServer::new(self.clone()));
-        let listener = TcpListener::bind(address).await.unwrap();
-        super::site::serve(parts, listener, None, &life);
-        life
+            .grpc(DirectoryServiceServer::new(directory));
+        let listener = TcpListener::bind(address.trim_start_matches("http://")).await;
+        Host::peer_on(listener.unwrap(), parts, &Clock::system()).await
     }
 
     /// Waits until `enough` says so; fails after 20 s.
@@ -77,7 +76,7 @@ impl Peer {
         let keys = |items: &Vec<log::ReceivedItem>| items.iter().map(key).collect::<Vec<_>>();
         let mut taken = self.taken.subscribe();
         let wait = taken.wait_for(|items| enough(&keys(items)));
-        let outcome = tokio::time::timeout(Duration::from_secs(20), wait).await;
+        let outcome = tokio::time::timeout(std::time::Duration::from_secs(20), wait).await;
         match outcome {
             Ok(items) => keys(&items.unwrap()),
             Err(late) => panic!("{late}: only {:?} arrived", keys(&self.taken.borrow())),
@@ -156,44 +155,5 @@ impl ConversationLogService for Peer {
         _: Request<log::RecordRoutingRequest>,
     ) -> Result<Response<log::RecordRoutingResponse>, Status> {
         Err(Status::unimplemented("ingress does not route"))
-    }
-}
-
-/// Number 100 belongs to tenant `a`, number 200 to tenant `b`.
-#[tonic::async_trait]
-impl DirectoryService for Peer {
-    async fn resolve_numbers(
-        &self,
-        request: Request<acc::ResolveNumbersRequest>,
-    ) -> Result<Response<acc::ResolveNumbersResponse>, Status> {
-        let asked = request.into_inner().number_ids;
-        let known = [("100", "a"), ("200", "b")];
-        let numbers = known
-            .into_iter()
-            .filter(|(id, _)| asked.is_empty() || asked.iter().any(|asked| asked == id))
-            .map(|(id, tenant)| acc::NumberRecord {
-                number: Some(acc::Number {
-                    id: id.into(),
-                    ..Default::default()
-                }),
-                tenant_id: tenant.into(),
-                ..Default::default()
-            })
-            .collect();
-        Ok(Response::new(acc::ResolveNumbersResponse { numbers }))
-    }
-
-    async fn resolve_waba(
-        &self,
-        _: Request<acc::ResolveWabaRequest>,
-    ) -> Result<Response<acc::ResolveWabaResponse>, Status> {
-        Err(Status::unimplemented("ingress does not ask"))
-    }
-
-    async fn resolve_access_token(
-        &self,
-        _: Request<acc::ResolveAccessTokenRequest>,
-    ) -> Result<Response<acc::Caller>, Status> {
-        Err(Status::unimplemented("ingress does not ask"))
     }
 }

@@ -1,17 +1,13 @@
 //! One installation of ingress in its own folder, and Meta's part of the conversation.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use core_types::TenantId;
 use core_whatsapp::signature::AppSecret;
-use lib_platform::channel::connect;
-use lib_platform::server::Options;
-use lib_platform::{
-    Authenticator, Caller, Clock, Context, IdSource, Lifecycle, Listeners, Parts, Peers, Role,
-};
+use lib_platform::{Clock, Role};
 use lib_proto::ingress as pb;
 use lib_proto::ingress::ingress_service_client::IngressServiceClient;
+use lib_testkit::{Host, SERVICE, context, eventually, user};
 use serde_json::{Value, json};
 use svc_ingress::Config;
 use tokio::net::TcpListener;
@@ -19,16 +15,12 @@ use tokio::net::TcpListener;
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const OLD_SECRET: &str = "fedcba9876543210fedcba9876543210";
 pub(crate) const VERIFY_TOKEN: &str = "a-long-verify-token";
-/// Nobody listens there.
-pub(crate) const NOWHERE: &str = "127.0.0.1:1";
 
 pub(crate) type Client = IngressServiceClient<lib_platform::AuthorizedChannel>;
 
-/// A running ingress. Dropping it is a crash: nothing is finished, nothing is told.
+/// A running ingress.
 pub(crate) struct Site {
-    pub(crate) life: Lifecycle,
-    pub(crate) address: String,
-    grpc: String,
+    host: Host,
     http: reqwest::Client,
 }
 
@@ -41,47 +33,10 @@ pub(crate) fn config() -> Config {
     }
 }
 
-pub(crate) fn context(folder: &Path, peer: &str, life: &Lifecycle) -> Context {
-    let peers = [("*".to_owned(), format!("http://{peer}"))];
-    Context {
-        clock: Clock::system(),
-        ids: IdSource::random(),
-        life: life.clone(),
-        peers: Peers::new(peers, "service").unwrap(),
-        data_dir: PathBuf::from(folder),
-    }
-}
-
-pub(crate) fn serve(parts: Parts, grpc: TcpListener, http: Option<TcpListener>, life: &Lifecycle) {
-    let user = |tenant: &str, role| Caller::User {
-        tenant: TenantId::new(tenant).unwrap(),
-        user: format!("{role:?}"),
-        roles: [role].into(),
-    };
-    let service = Caller::Service {
-        name: "test".into(),
-    };
-    let tokens = [
-        ("service".to_owned(), service),
-        ("admin-a".to_owned(), user("a", Role::Administrator)),
-        ("admin-b".to_owned(), user("b", Role::Administrator)),
-        ("agent-a".to_owned(), user("a", Role::Agent)),
-    ];
-    let options = Options {
-        authenticator: Authenticator::new(Clock::system(), tokens, None),
-        reflection: None,
-    };
-    let life = life.clone();
-    tokio::spawn(async move {
-        let listeners = Listeners { grpc, http };
-        lib_platform::serve(parts, listeners, options, &life).await
-    });
-}
-
-/// A free address that can be bound again and again.
+/// A URL that nobody listens at and that can be served again and again.
 pub(crate) async fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().to_string()
+    format!("http://{}", listener.local_addr().unwrap())
 }
 
 impl Site {
@@ -90,24 +45,26 @@ impl Site {
     }
 
     pub(crate) async fn start_with(config: Config, folder: &Path, peer: &str) -> Self {
-        let life = Lifecycle::new();
-        let parts = svc_ingress::start(config, context(folder, peer, &life))
-            .await
-            .unwrap();
-        let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let site = Self {
-            address: http.local_addr().unwrap().to_string(),
-            grpc: format!("http://{}", grpc.local_addr().unwrap()),
+        let context = context(folder, &Clock::system(), peer);
+        let parts = svc_ingress::start(config, context.clone()).await.unwrap();
+        let users = [
+            ("admin-a", user("a", "admin", Role::Administrator)),
+            ("admin-b", user("b", "admin", Role::Administrator)),
+            ("agent-a", user("a", "agent", Role::Agent)),
+        ];
+        Self {
+            host: Host::start(parts, &context, &users).await,
             http: lib_platform::outbound::client(Duration::from_secs(20)).unwrap(),
-            life: life.clone(),
-        };
-        serve(parts, grpc, Some(http), &life);
-        site
+        }
+    }
+
+    /// Where its HTTP is, as a socket's address.
+    pub(crate) fn address(&self) -> &str {
+        self.host.http.trim_start_matches("http://")
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/webhooks/whatsapp", self.address)
+        format!("{}/webhooks/whatsapp", self.host.http)
     }
 
     pub(crate) fn get(&self, query: &[(&str, &str)]) -> reqwest::RequestBuilder {
@@ -134,26 +91,22 @@ impl Site {
     }
 
     pub(crate) fn client(&self, token: &str) -> Client {
-        IngressServiceClient::new(connect(&self.grpc, token).unwrap())
+        IngressServiceClient::new(self.host.channel(token))
     }
 
     pub(crate) async fn inbox(&self) -> pb::Inbox {
-        let mut client = self.client("service");
+        let mut client = self.client(SERVICE);
         let state = client.get_inbox(pb::GetInboxRequest {}).await;
         state.unwrap().into_inner()
     }
 
-    /// Waits until nothing waits to be handed on; fails after 20 s.
+    /// Waits until nothing waits to be handed on.
     pub(crate) async fn emptied(&self) -> pb::Inbox {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        loop {
+        eventually(async || {
             let state = self.inbox().await;
-            if state.waiting_deliveries == 0 {
-                return state;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "{state:?}");
-            tokio::task::yield_now().await;
-        }
+            (state.waiting_deliveries == 0).then_some(state)
+        })
+        .await
     }
 
     pub(crate) async fn parked(&self, token: &str) -> Vec<pb::ParkedItem> {
@@ -164,8 +117,7 @@ impl Site {
 
     /// Ends every task of the service without letting it finish anything, and frees its file.
     pub(crate) async fn crash(self) {
-        self.life.stop();
-        assert!(self.life.drained(Duration::from_secs(10)).await);
+        self.host.stop().await;
     }
 }
 
