@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use lib_proto::sandbox::fault_rule::Fault;
 use lib_proto::sandbox::{self as pb, FaultRule, GraphError};
+use lib_testkit::{at, within};
 use serde_json::json;
 use svc_sandbox::Config;
 
-use crate::harness::{Receiver, Stand, text, within};
+use crate::harness::{Receiver, Stand, text};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -208,7 +209,7 @@ async fn scripts_are_checked() {
 async fn rate_limits_answer_as_meta_does() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start().await;
-    let clock = lib_platform::Clock::virtual_at(crate::harness::at("2026-11-22T12:00:00Z"));
+    let clock = lib_platform::Clock::virtual_at(at("2026-11-22T12:00:00Z"));
     let config = Config {
         pair_limit: true,
         messages_per_second: Some(50),

@@ -1,6 +1,6 @@
 //! A running sandbox, and a business's webhook receiver that records everything.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,18 +10,14 @@ use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
-use core_types::Timestamp;
 use core_whatsapp::signature::{AppSecret, Verifier};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use lib_platform::server::Options;
-use lib_platform::{
-    Authenticator, AuthorizedChannel, Caller, Clock, Context, IdSource, Lifecycle, Listeners,
-    Peers, Role, channel, outbound, serve,
-};
+use lib_platform::{AuthorizedChannel, Clock, Role, outbound};
 use lib_proto::common;
 use lib_proto::sandbox::phone_service_client::PhoneServiceClient;
 use lib_proto::sandbox::sandbox_service_client::SandboxServiceClient;
 use lib_proto::sandbox::{self as pb};
+use lib_testkit::{Host, NOWHERE, at, context, user, within};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use svc_sandbox::Config;
@@ -212,13 +208,6 @@ impl Receiver {
     }
 }
 
-/// At most ten seconds of real time.
-pub async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), work)
-        .await
-        .expect("took too long")
-}
-
 /// A running sandbox.
 pub struct Stand {
     pub graph: String,
@@ -226,56 +215,27 @@ pub struct Stand {
     pub phones: PhoneServiceClient<AuthorizedChannel>,
     pub sandbox: SandboxServiceClient<AuthorizedChannel>,
     pub as_agent: SandboxServiceClient<AuthorizedChannel>,
-    life: Lifecycle,
-    task: JoinHandle<anyhow::Result<()>>,
-}
-
-/// A point in time.
-pub fn at(text: &str) -> Timestamp {
-    let instant: jiff::Timestamp = text.parse().unwrap();
-    Timestamp::from_micros(instant.as_microsecond())
+    host: Host,
 }
 
 impl Stand {
     pub async fn start(folder: &Path, clock: Clock, config: Config) -> Self {
-        let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", grpc.local_addr().unwrap());
         let graph = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let graph_url = format!("http://{}", graph.local_addr().unwrap());
-        let life = Lifecycle::new();
-        let context = Context {
-            clock: clock.clone(),
-            ids: IdSource::counted(),
-            life: life.clone(),
-            peers: Peers::new([("*".to_owned(), address.clone())], "svc").unwrap(),
-            data_dir: folder.to_owned(),
-        };
-        let user = |role: Role| Caller::User {
-            tenant: "demo".parse().unwrap(),
-            user: "somebody".to_owned(),
-            roles: BTreeSet::from([role]),
-        };
-        let fixed = [
-            ("admin".to_owned(), user(Role::Administrator)),
-            ("agent".to_owned(), user(Role::Agent)),
+        let context = context(folder, &clock, NOWHERE);
+        let parts = svc_sandbox::start(config, context.clone(), graph);
+        let users = [
+            ("admin", user("demo", "somebody", Role::Administrator)),
+            ("agent", user("demo", "somebody", Role::Agent)),
         ];
-        let options = Options {
-            authenticator: Authenticator::new(clock.clone(), fixed, None),
-            reflection: None,
-        };
-        let parts = svc_sandbox::start(config, context, graph).await.unwrap();
-        let serving = life.clone();
-        let listeners = Listeners { grpc, http: None };
-        let task = tokio::spawn(async move { serve(parts, listeners, options, &serving).await });
-        let connect = |token: &str| channel::connect(&address, token).unwrap();
+        let host = Host::start(parts.await.unwrap(), &context, &users).await;
         Self {
             graph: graph_url,
             http: outbound::client(Duration::from_secs(10)).unwrap(),
-            phones: PhoneServiceClient::new(connect("agent")),
-            sandbox: SandboxServiceClient::new(connect("admin")),
-            as_agent: SandboxServiceClient::new(connect("agent")),
-            life,
-            task,
+            phones: PhoneServiceClient::new(host.channel("agent")),
+            sandbox: SandboxServiceClient::new(host.channel("admin")),
+            as_agent: SandboxServiceClient::new(host.channel("agent")),
+            host,
         }
     }
 
@@ -288,8 +248,7 @@ impl Stand {
     }
 
     pub async fn stop(self) {
-        self.life.stop();
-        within(self.task).await.unwrap().unwrap();
+        self.host.stop().await;
     }
 
     pub async fn create_account(&mut self, callback: &str) {

@@ -1,9 +1,5 @@
 //! The sandbox over real HTTP and gRPC, with a webhook receiver that records what it gets.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test may fail where it stands"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 #![expect(unreachable_pub, reason = "the harness is for the tests beside it")]
 
 mod faults;

@@ -6,10 +6,11 @@ use common::content::Content;
 use lib_proto::common;
 use lib_proto::sandbox::phone_event::Event;
 use lib_proto::sandbox::{self as pb};
+use lib_testkit::within;
 use serde_json::{Value, json};
 use tonic::Streaming;
 
-use crate::harness::{NUMBER, Receiver, Stand, customer, from_customer, within};
+use crate::harness::{NUMBER, Receiver, Stand, customer, from_customer};
 
 async fn watch(stand: &mut Stand, only_new: bool) -> Streaming<pb::PhoneEvent> {
     let request = pb::WatchPhoneRequest {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use lib_platform::Clock;
 use lib_proto::sandbox::{self as pb};
+use lib_testkit::{at, within};
 use svc_sandbox::Config;
 
-use crate::harness::{Receiver, SECRET, Stand, WABA, at, from_customer, within};
+use crate::harness::{Receiver, SECRET, Stand, WABA, from_customer};
 
 async fn deliveries(stand: &mut Stand) -> Vec<pb::Delivery> {
     let all = pb::ListDeliveriesRequest {
