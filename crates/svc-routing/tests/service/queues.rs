@@ -2,6 +2,7 @@
 
 use lib_platform::refusal::reason_of;
 use lib_proto::routing as pb;
+use lib_testkit::SERVICE;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -131,7 +132,7 @@ async fn roles_and_tenants_are_kept_apart() {
         })
         .await;
     assert_eq!(nobody.unwrap_err().code(), Code::Unauthenticated);
-    for token in ["boss", "service"] {
+    for token in ["boss", SERVICE] {
         let refused = world.try_desk(token).await.err().unwrap();
         assert_eq!(refused.code(), Code::PermissionDenied, "{token}");
     }

@@ -106,14 +106,14 @@ async fn an_offer_and_its_acceptance_reported_twice_are_no_refusal() {
     // because of the assignment next to it.
     // Only the answer can tell: the log itself is slow.
     world.peer.lost_answers.store(1, Ordering::SeqCst);
-    world.peer.hide();
+    world.peer.log.hide();
     world.start().await;
     let (mut ana, _) = world.desk("ana", 0).await;
     let done = ana.accept(&offer).await;
     assert!(done.accepted, "{done:?}");
     assert_eq!(world.peer.refusals().await, ["ALREADY_ASSIGNED"]);
     assert_eq!(world.agent("ana").await.load, 1);
-    world.peer.show();
+    world.peer.log.show();
     assert_eq!(
         world.peer.story("c1.e1"),
         ["queued 1", "offered ana", "assigned ana"]

@@ -1,15 +1,8 @@
 //! An installation for one test: a virtual clock, the peer, and a routing service that can be
 //! stopped and started again on the same folder.
 
-use std::time::Duration;
-
-use core_types::{TenantId, Timestamp};
-use lib_platform::channel::connect;
-use lib_platform::server::Options;
-use lib_platform::{
-    Authenticator, AuthorizedChannel, Caller, Clock, Context, IdSource, Lifecycle, Listeners,
-    Parts, Peers, Role, serve,
-};
+use core_types::Timestamp;
+use lib_platform::{AuthorizedChannel, Clock, Parts, Role};
 use lib_proto::conversations::conversation_log_service_server::ConversationLogServiceServer;
 use lib_proto::conversations::conversation_service_server::ConversationServiceServer;
 use lib_proto::routing::desk_command::Command;
@@ -17,81 +10,39 @@ use lib_proto::routing::desk_event::Event;
 use lib_proto::routing::desk_service_client::DeskServiceClient;
 use lib_proto::routing::routing_service_client::RoutingServiceClient;
 use lib_proto::routing::{self as pb, AgentPresence};
+use lib_testkit::{Host, context, eventually, user, within};
 use svc_routing::Config;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use crate::peer::{Peer, TENANT};
-
-/// Nothing here takes this long unless it never comes.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) peer: Peer,
     pub(crate) config: Config,
     folder: TempDir,
-    peer_address: String,
-    running: Option<(Lifecycle, String, JoinHandle<anyhow::Result<()>>)>,
-}
-
-fn user(tenant: &str, name: &str, roles: &[Role]) -> (String, Caller) {
-    let caller = Caller::User {
-        tenant: TenantId::new(tenant).unwrap(),
-        user: name.to_owned(),
-        roles: roles.iter().copied().collect(),
-    };
-    (name.to_owned(), caller)
-}
-
-async fn run(
-    parts: Parts,
-    clock: &Clock,
-    life: &Lifecycle,
-) -> (String, JoinHandle<anyhow::Result<()>>) {
-    let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", grpc.local_addr().unwrap());
-    let service = Caller::Service {
-        name: "routing".to_owned(),
-    };
-    let tokens = [
-        ("service".to_owned(), service),
-        user(TENANT, "boss", &[Role::Supervisor]),
-        user(TENANT, "ana", &[Role::Agent]),
-        user(TENANT, "ben", &[Role::Agent]),
-        user("umbrella", "eve", &[Role::Administrator]),
-    ];
-    let options = Options {
-        authenticator: Authenticator::new(clock.clone(), tokens, None),
-        reflection: None,
-    };
-    let life = life.clone();
-    let task =
-        tokio::spawn(
-            async move { serve(parts, Listeners { grpc, http: None }, options, &life).await },
-        );
-    (address, task)
+    peer_host: Host,
+    running: Option<Host>,
 }
 
 impl World {
     /// A world without queues.
     pub(crate) async fn empty(config: Config) -> Self {
         let clock = Clock::virtual_at(Timestamp::from_seconds(1_800_000_000).unwrap());
-        let peer = Peer::new();
+        let peer = Peer::default();
         let parts = Parts::new()
-            .grpc(ConversationServiceServer::new(peer.clone()))
+            .grpc(ConversationServiceServer::new(peer.log.clone()))
             .grpc(ConversationLogServiceServer::new(peer.clone()));
-        let (peer_address, _) = run(parts, &clock, &Lifecycle::new()).await;
+        let peer_host = Host::peer(parts, &clock).await;
         let mut world = Self {
             clock,
             peer,
             config,
             folder: tempfile::tempdir().unwrap(),
-            peer_address,
+            peer_host,
             running: None,
         };
         world.start().await;
@@ -113,31 +64,24 @@ impl World {
     }
 
     pub(crate) async fn start(&mut self) {
-        let life = Lifecycle::new();
-        let peers = [("conversations".to_owned(), self.peer_address.clone())];
-        let context = Context {
-            clock: self.clock.clone(),
-            ids: IdSource::counted(),
-            life: life.clone(),
-            peers: Peers::new(peers, "service").unwrap(),
-            data_dir: self.folder.path().to_owned(),
-        };
-        let parts = svc_routing::start(self.config.clone(), context)
-            .await
-            .unwrap();
-        let (address, task) = run(parts, &self.clock, &life).await;
-        self.running = Some((life, address, task));
+        let context = context(self.folder.path(), &self.clock, &self.peer_host.url);
+        let parts = svc_routing::start(self.config.clone(), context.clone());
+        let users = [
+            ("boss", user(TENANT, "boss", Role::Supervisor)),
+            ("ana", user(TENANT, "ana", Role::Agent)),
+            ("ben", user(TENANT, "ben", Role::Agent)),
+            ("eve", user("umbrella", "eve", Role::Administrator)),
+        ];
+        let running = Host::start(parts.await.unwrap(), &context, &users).await;
+        self.running = Some(running);
     }
 
     pub(crate) async fn stop(&mut self) {
-        let (life, _, task) = self.running.take().unwrap();
-        life.stop();
-        task.await.unwrap().unwrap();
+        self.running.take().unwrap().stop().await;
     }
 
     fn channel(&self, token: &str) -> AuthorizedChannel {
-        let (_, address, _) = self.running.as_ref().unwrap();
-        connect(address, token).unwrap()
+        self.running.as_ref().unwrap().channel(token)
     }
 
     pub(crate) fn routing(&self, token: &str) -> RoutingServiceClient<AuthorizedChannel> {
@@ -204,18 +148,13 @@ impl World {
         wanted: impl Fn(&pb::QueueState) -> bool,
     ) -> pb::QueueState {
         let mut routing = self.routing("boss");
-        let ask = async {
-            loop {
-                let id = queue.to_owned();
-                let request = pb::GetQueueStateRequest { id };
-                if let Ok(answer) = routing.get_queue_state(request).await
-                    && wanted(answer.get_ref())
-                {
-                    return answer.into_inner();
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, ask).await.unwrap()
+        eventually(async || {
+            let id = queue.to_owned();
+            let request = pb::GetQueueStateRequest { id };
+            let answer = routing.get_queue_state(request).await.ok()?;
+            Some(answer.into_inner()).filter(|state| wanted(state))
+        })
+        .await
     }
 
     /// Offers of an engagement, newest first.
@@ -273,8 +212,7 @@ impl Desk {
     }
 
     async fn message(&mut self) -> Result<Option<pb::DeskEvent>, Status> {
-        let message = tokio::time::timeout(PATIENCE, self.events.message()).await;
-        message.unwrap_or_else(|_| panic!("nothing came for {}", self.name))
+        within(self.events.message()).await
     }
 
     pub(crate) async fn next(&mut self) -> Event {
