@@ -113,6 +113,13 @@ impl Refusal {
         )
     }
 
+    /// Says more exactly why. `reason` is stable, in capitals.
+    #[must_use]
+    pub fn because(mut self, reason: &'static str) -> Self {
+        self.reason = reason;
+        self
+    }
+
     /// Adds a fact programs can read from `ErrorInfo.metadata`.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
