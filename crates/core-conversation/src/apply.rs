@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use core_types::{ConversationId, EngagementId, MessageId, Timestamp, WhatsAppMessageId};
+use core_types::{EngagementId, MessageId, Timestamp, WhatsAppMessageId};
 
 use crate::event::{Change, Event, SendOutcome};
 use crate::message::{Direction, Message, MessageKind};
 use crate::state::{
-    AttemptState, Conversation, EARLY_FOR, EARLY_MOST, EarlyChange, Engagement, FlowRun,
-    OutboxEntry, Stage,
+    AttemptState, Conversation, EARLY_FOR, EARLY_MOST, ENTRY_WINDOW, EarlyChange, Engagement,
+    FlowRun, OutboxEntry, Stage,
 };
 
 /// Longest summary kept in the state, in characters.
@@ -66,7 +66,8 @@ impl Conversation {
             } => {
                 self.window_closes_at = self.window_closes_at.max(*closes_at);
                 if free_entry_point_until.is_some() {
-                    self.free_entry_point_until = *free_entry_point_until;
+                    self.free_entry_point_until =
+                        self.free_entry_point_until.max(*free_entry_point_until);
                     self.entry_candidate = None;
                 }
             }
@@ -97,6 +98,7 @@ impl Conversation {
                     engagement: message.engagement.clone(),
                     kind: MessageKind::of(&message.content),
                     flow_key: message.flow_key.clone(),
+                    queued_at: at,
                     attempts: 0,
                     doubtful: 0,
                     state: AttemptState::Queued,
@@ -149,6 +151,7 @@ impl Conversation {
                 epoch: 0,
                 queue: None,
                 priority: 0,
+                last_offer: 0,
                 opened_at: at,
                 queued_at: None,
                 assigned_at: None,
@@ -183,8 +186,13 @@ impl Conversation {
 
     fn received(&mut self, message: &Message, at: Timestamp) {
         self.noted(message, at);
-        if message.direction == Direction::Inbound && message.referral.is_some() {
-            self.entry_candidate = Some(message.sent_at);
+        // What comes late must not take the place of a newer visit, nor open a window again that
+        // an answer after it has opened.
+        let answered = self
+            .free_entry_point_until
+            .is_some_and(|until| message.sent_at.plus(ENTRY_WINDOW) <= until);
+        if message.direction == Direction::Inbound && message.referral.is_some() && !answered {
+            self.entry_candidate = self.entry_candidate.max(Some(message.sent_at));
         }
         if message.direction == Direction::Inbound
             && let Some(flow) = self.engagement.as_mut().and_then(|it| it.flow.as_mut())
@@ -262,7 +270,8 @@ impl Conversation {
 }
 
 impl Engagement {
-    fn apply(&mut self, event: &Event, at: Timestamp) {
+    /// What `event`, recorded at `at`, does to this engagement. The event must be about it.
+    pub fn apply(&mut self, event: &Event, at: Timestamp) {
         match event {
             Event::SessionAdvanced { .. } => self.advanced(event),
             Event::EngagementQueued {
@@ -274,7 +283,7 @@ impl Engagement {
             } => {
                 self.stage = Stage::Queued;
                 self.queue = Some(queue.clone());
-                self.epoch = *epoch;
+                self.enter(*epoch);
                 self.priority = *priority;
                 self.queued_at = Some(*queued_at);
                 if let Some(flow) = &mut self.flow {
@@ -283,6 +292,7 @@ impl Engagement {
                 }
             }
             Event::EngagementOffered { offer, agent, .. } => {
+                self.saw_offer(offer);
                 self.stage = Stage::Offered {
                     offer: offer.clone(),
                     agent: agent.clone(),
@@ -300,7 +310,10 @@ impl Engagement {
                     agent: agent.clone(),
                     offer: offer.clone(),
                 };
-                self.epoch = *epoch;
+                self.enter(*epoch);
+                if let Some(offer) = offer {
+                    self.saw_offer(offer);
+                }
                 self.wrap_up_seconds = *wrap_up_seconds;
                 self.assigned_at = Some(at);
                 self.wrap_up_at = None;
@@ -312,6 +325,15 @@ impl Engagement {
                 };
                 self.wrap_up_at = Some(at);
             }
+            Event::EngagementClosed { .. } | Event::EngagementFiled { .. } => {
+                self.closed(event, at);
+            }
+            _ => {}
+        }
+    }
+
+    fn closed(&mut self, event: &Event, at: Timestamp) {
+        match event {
             Event::EngagementClosed {
                 agent,
                 disposition,
@@ -322,11 +344,37 @@ impl Engagement {
                     agent: agent.clone(),
                     disposition: disposition.clone(),
                     reason: reason.clone(),
+                    filed: false,
                 };
                 self.closed_at = Some(at);
             }
+            Event::EngagementFiled {
+                engagement,
+                disposition: under,
+                ..
+            } if *engagement == self.id => {
+                if let Stage::Closed {
+                    disposition, filed, ..
+                } = &mut self.stage
+                {
+                    disposition.clone_from(under);
+                    *filed = true;
+                }
+            }
             _ => {}
         }
+    }
+
+    fn enter(&mut self, epoch: u32) {
+        if self.epoch != epoch {
+            self.last_offer = 0;
+        }
+        self.epoch = epoch;
+    }
+
+    fn saw_offer(&mut self, offer: &core_types::OfferId) {
+        let number = self.offer_number(offer).unwrap_or(0);
+        self.last_offer = self.last_offer.max(number);
     }
 
     fn advanced(&mut self, event: &Event) {
@@ -352,85 +400,5 @@ impl Engagement {
                 flow.wait = *wait;
             }
         }
-    }
-}
-
-/// A conversation with all its messages, folded from its log.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct History {
-    /// The state.
-    pub conversation: Option<Conversation>,
-    /// The messages.
-    pub messages: BTreeMap<MessageId, Message>,
-    /// Engagements that are over, with the open or last one.
-    pub engagements: BTreeMap<EngagementId, Engagement>,
-}
-
-/// A log that is not one.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HistoryError {
-    /// The first entry does not start a conversation.
-    #[error("the log does not begin with the start of a conversation")]
-    NoStart,
-    /// Entries are missing or doubled.
-    #[error("{conversation}: entry {found} follows entry {after}")]
-    Gap {
-        /// Which conversation.
-        conversation: ConversationId,
-        /// The entry before.
-        after: u64,
-        /// The entry found.
-        found: u64,
-    },
-    /// An entry is about a message the log does not hold.
-    #[error("there is no message {0} in the log")]
-    NoMessage(MessageId),
-}
-
-impl History {
-    /// Takes in the next entry.
-    ///
-    /// # Errors
-    /// When the log has a gap, or is about something it does not hold.
-    pub fn apply(
-        &mut self,
-        sequence: u64,
-        event: &Event,
-        at: Timestamp,
-    ) -> Result<(), HistoryError> {
-        match &mut self.conversation {
-            None => {
-                let born = Conversation::born_of(event, at).ok_or(HistoryError::NoStart)?;
-                self.conversation = Some(born);
-            }
-            Some(conversation) if conversation.sequence + 1 == sequence => {
-                conversation.apply(event, at);
-            }
-            Some(conversation) => {
-                return Err(HistoryError::Gap {
-                    conversation: conversation.id.clone(),
-                    after: conversation.sequence,
-                    found: sequence,
-                });
-            }
-        }
-        if let Some(id) = event.touched() {
-            let message = self.messages.get_mut(id);
-            message
-                .ok_or_else(|| HistoryError::NoMessage(id.clone()))?
-                .apply(event);
-        }
-        if let Some(message) = Message::born_of(event) {
-            self.messages.insert(message.id.clone(), message);
-        }
-        if let Some(engagement) = self
-            .conversation
-            .as_ref()
-            .and_then(|it| it.engagement.as_ref())
-        {
-            self.engagements
-                .insert(engagement.id.clone(), engagement.clone());
-        }
-        Ok(())
     }
 }

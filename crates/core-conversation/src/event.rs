@@ -214,6 +214,20 @@ pub enum Event {
         /// `wrapped_up`, `wrap_up_expired`, `flow_ended`, or the flow's own word.
         reason: String,
     },
+    /// The agent filed it after its wrap-up had ended by itself.
+    EngagementFiled {
+        /// Which; it need not be the last one.
+        engagement: EngagementId,
+        /// Who had it.
+        agent: AgentId,
+        /// Of which epoch.
+        epoch: u32,
+        /// What it was filed under.
+        disposition: String,
+        /// The agent's note.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        note: String,
+    },
     /// More is known of the customer.
     ContactChanged {
         /// The customer from now on.

@@ -9,17 +9,18 @@
 mod apply;
 mod decide;
 mod event;
+mod history;
 pub mod invariants;
 mod message;
 mod session;
 mod state;
 
-pub use apply::{History, HistoryError};
 pub use decide::{
     AttemptOutcome, Decision, Effect, FlowInput, FlowStep, Input, Policy, Rejection, RoutingRecord,
     Seen, Sender, StepOutcome, StepResult, decide,
 };
 pub use event::{Change, Event, SendOutcome};
+pub use history::{History, HistoryError};
 pub use message::{Direction, Message, MessageKind, SendState};
 pub use session::Session;
 pub use state::{

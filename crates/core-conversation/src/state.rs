@@ -19,6 +19,13 @@ use crate::session::Session;
 pub(crate) const SERVICE_WINDOW: Duration = Duration::from_secs(24 * 3_600);
 /// The free-entry-point window: 72 h from our first answer.
 pub(crate) const ENTRY_WINDOW: Duration = Duration::from_secs(72 * 3_600);
+/// How long a message may go on being tried; then it is withdrawn, so that a number that was
+/// stopped does not hold what comes after it for ever.
+pub(crate) const SEND_FOR: Duration = Duration::from_secs(24 * 3_600);
+/// A retry is never put off further than this, whatever the sender asks for.
+pub(crate) const RETRY_MOST: Duration = Duration::from_secs(3_600);
+/// Most messages on their way in one conversation.
+pub(crate) const OUTBOX_MOST: usize = 200;
 /// How long a change waits for the message it changes, and how many may wait.
 pub(crate) const EARLY_FOR: Duration = Duration::from_secs(24 * 3_600);
 /// Most changes that wait for their message.
@@ -68,6 +75,14 @@ pub struct Conversation {
     pub summary: String,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over by reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 /// A change that outran its message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EarlyChange {
@@ -94,6 +109,10 @@ pub struct Engagement {
     /// Its priority there.
     #[serde(default)]
     pub priority: i32,
+    /// The number of the last offer of this epoch; 0 before the first. Routing reports at least
+    /// once: what it says of an offer up to this one has been taken in.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub last_offer: u32,
     /// When it began.
     pub opened_at: Timestamp,
     /// When it entered its queue.
@@ -160,6 +179,9 @@ pub enum Stage {
         disposition: String,
         /// Why it ended.
         reason: String,
+        /// Whether its agent filed it after it had ended by itself.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        filed: bool,
     },
 }
 
@@ -206,6 +228,8 @@ pub struct OutboxEntry {
     /// The flow effect it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow_key: Option<String>,
+    /// When it was queued.
+    pub queued_at: Timestamp,
     /// Attempts begun.
     pub attempts: u32,
     /// Attempts whose outcome nobody knows.
@@ -246,12 +270,21 @@ pub enum Timer {
     QuietWindow,
     /// The window closed while session messages wait.
     WindowClosed,
+    /// A message could not be sent for so long that it is withdrawn.
+    SendExpired,
     /// The flow has to be told of a failed send.
     FailedSend,
     /// What the flow waited for is over.
     FlowWait,
     /// Wrap-up is over.
     WrapUp,
+}
+
+impl Timer {
+    /// Whether the flow has to take a step for it.
+    pub fn needs_flow(self) -> bool {
+        matches!(self, Self::FailedSend | Self::FlowWait)
+    }
 }
 
 impl Conversation {
@@ -279,10 +312,16 @@ impl Conversation {
 
     /// The earliest time at which something happens by itself, and what.
     pub fn next_deadline(&self) -> Option<(Timestamp, Timer)> {
+        self.deadlines().min()
+    }
+
+    /// Every time at which something happens by itself, and what.
+    pub fn deadlines(&self) -> impl Iterator<Item = (Timestamp, Timer)> {
         let head = self.outbox.first().and_then(|head| match head.state {
             AttemptState::InFlight { deadline } => Some((deadline, Timer::AttemptDeadline)),
             AttemptState::Ambiguous { until } => Some((until, Timer::QuietWindow)),
-            AttemptState::Queued | AttemptState::RetryAt { .. } => None,
+            AttemptState::RetryAt { .. } => Some((head.send_until(), Timer::SendExpired)),
+            AttemptState::Queued => None,
         });
         let waits = self.outbox.iter().any(OutboxEntry::waits_for_window);
         let window = self
@@ -290,7 +329,7 @@ impl Conversation {
             .filter(|_| waits)
             .map(|at| (at, Timer::WindowClosed));
         let engagement = self.open_engagement().and_then(Engagement::next_deadline);
-        [head, window, engagement].into_iter().flatten().min()
+        [head, window, engagement].into_iter().flatten()
     }
 }
 
@@ -311,6 +350,19 @@ impl Engagement {
         }
     }
 
+    /// The number of one of this epoch's offers, out of `<engagement>.o<epoch>.<n>`.
+    pub(crate) fn offer_number(&self, offer: &OfferId) -> Option<u32> {
+        let rest = offer.as_str().strip_prefix(self.id.as_str())?;
+        let (epoch, number) = rest.strip_prefix(".o")?.split_once('.')?;
+        (epoch.parse() == Ok(self.epoch)).then(|| number.parse().ok())?
+    }
+
+    /// Whether what routing says of `offer` was taken in before.
+    pub(crate) fn knows_offer(&self, offer: &OfferId) -> bool {
+        self.offer_number(offer)
+            .is_some_and(|number| number <= self.last_offer)
+    }
+
     fn next_deadline(&self) -> Option<(Timestamp, Timer)> {
         match &self.stage {
             Stage::InFlow => {
@@ -328,6 +380,17 @@ impl Engagement {
 }
 
 impl OutboxEntry {
+    /// When it is withdrawn if it could not be sent by then.
+    pub(crate) fn send_until(&self) -> Timestamp {
+        self.queued_at.plus(SEND_FOR)
+    }
+
+    /// Whether an attempt before the latest one may have been sent.
+    pub(crate) fn earlier_doubt(&self) -> bool {
+        let latest = matches!(self.state, AttemptState::Ambiguous { .. });
+        self.doubtful > u32::from(latest)
+    }
+
     /// Whether it is a session message that has yet to be sent.
     pub fn waits_for_window(&self) -> bool {
         self.kind == MessageKind::Session

@@ -55,7 +55,9 @@ enum Act {
         what: u8,
         agent: u8,
         stale: bool,
+        past: bool,
     },
+    KeyTaken(bool),
     Tick,
     Wait(u32),
 }
@@ -74,8 +76,9 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(which, status, by_us)| Act::Status { which, status, by_us }),
         4 => (0..3_u8, 0..2_u8, 0..3_u8, any::<bool>())
             .prop_map(|(what, agent, offer, stale)| Act::Routing { what, agent, offer, stale }),
-        2 => (0..3_u8, 0..2_u8, any::<bool>())
-            .prop_map(|(what, agent, stale)| Act::Desk { what, agent, stale }),
+        2 => (0..3_u8, 0..3_u8, any::<bool>(), any::<bool>()).prop_map(
+            |(what, agent, stale, past)| Act::Desk { what, agent, stale, past }),
+        1 => any::<bool>().prop_map(Act::KeyTaken),
         3 => Just(Act::Tick),
         3 => (1..30_000_u32).prop_map(Act::Wait),
     ]
@@ -89,6 +92,7 @@ struct World {
     policy: Policy,
     wamids: u32,
     flow_answer: u8,
+    reported: Vec<(EngagementId, u32, RoutingRecord)>,
 }
 
 fn text(body: &str) -> Content {
@@ -125,6 +129,7 @@ impl World {
             },
             wamids: 0,
             flow_answer: 0,
+            reported: Vec::new(),
         }
     }
 
@@ -321,7 +326,22 @@ impl World {
                 offer,
                 stale,
             } => self.routing(what, agent, offer, stale),
-            Act::Desk { what, agent, stale } => self.desk(what, agent, stale),
+            Act::Desk {
+                what,
+                agent,
+                stale,
+                past,
+            } => self.desk(what, agent, stale, past),
+            Act::KeyTaken(first) => {
+                let mut keys = self.conversation.keys.iter();
+                let key = if first { keys.next() } else { keys.next_back() };
+                let Some(key) = key.cloned() else {
+                    return Ok(());
+                };
+                self.put(&Input::KeyTaken(key), None)?;
+                prop_assert!(self.conversation.contact.keys().is_ok());
+                Ok(())
+            }
             Act::Tick => self.tick(),
             Act::Wait(seconds) => {
                 self.now = self.now.plus(Duration::from_secs(u64::from(seconds)));
@@ -504,7 +524,7 @@ impl World {
             return Ok(());
         };
         let agent = AgentId::new(["ada", "bob"][usize::from(agent)]).unwrap();
-        let offer = OfferId::new(format!("o{offer}")).unwrap();
+        let offer = OfferId::new(format!("{engagement}.o{epoch}.{}", offer + 1)).unwrap();
         let record = match what {
             0 => RoutingRecord::Offered {
                 offer,
@@ -523,6 +543,7 @@ impl World {
                 wrap_up_seconds: 30,
             },
         };
+        let report = (engagement.clone(), epoch, record.clone());
         let epoch = epoch + u32::from(stale);
         let before = self.conversation.sequence;
         self.put(
@@ -553,33 +574,77 @@ impl World {
                 "a repeated record had an effect"
             );
         }
+        if !matches!(report.2, RoutingRecord::Assign { .. }) && !stale {
+            self.reported.push(report);
+        }
+        self.resend_offers()
+    }
+
+    /// Whatever followed: what was reported of offers before has no effect any more.
+    fn resend_offers(&mut self) -> Result<(), TestCaseError> {
+        let before = self.conversation.sequence;
+        for (engagement, epoch, record) in self.reported.clone() {
+            let offered = matches!(record, RoutingRecord::Offered { .. });
+            let input = Input::Routing {
+                engagement,
+                epoch,
+                record,
+            };
+            if offered {
+                self.put(&input, None)?;
+            }
+        }
+        prop_assert_eq!(
+            self.conversation.sequence,
+            before,
+            "a resent offer had an effect"
+        );
         Ok(())
     }
 
-    fn desk(&mut self, what: u8, agent: u8, stale: bool) -> Result<(), TestCaseError> {
-        let Some((engagement, epoch)) = self.engagement() else {
+    fn desk(&mut self, what: u8, agent: u8, stale: bool, past: bool) -> Result<(), TestCaseError> {
+        let Some((mut engagement, mut epoch)) = self.engagement() else {
             return Ok(());
         };
-        let agent = AgentId::new(["ada", "bob"][usize::from(agent)]).unwrap();
-        let seen = Seen {
+        let first = self.history.engagements.values().next().cloned();
+        let earlier = first.filter(|first| past && first.id != engagement);
+        if let Some(earlier) = &earlier {
+            (engagement, epoch) = (earlier.id.clone(), earlier.epoch);
+        }
+        let names = ["ada", "bob"];
+        let agent = names.get(usize::from(agent));
+        let mut seen = Seen {
             engagement,
             epoch: epoch + u32::from(stale),
-            agent: Some(agent),
+            agent: agent.map(|name| AgentId::new(*name).unwrap()),
         };
+        if seen.agent.is_none() && what < 2 {
+            seen.agent = AgentId::new("ada").ok();
+        }
         let input = match what {
-            0 => Input::StartWrapUp(seen),
+            0 => Input::StartWrapUp(seen.clone()),
             1 => Input::CompleteWrapUp {
-                seen,
+                seen: seen.clone(),
                 disposition: "done".to_owned(),
                 note: String::new(),
+                earlier: earlier.clone().map(Box::new),
             },
             _ => Input::TransferToQueue {
-                seen,
+                seen: seen.clone(),
                 queue: QueueId::new("other").unwrap(),
             },
         };
         self.put(&input, None)?;
         let once = self.conversation.sequence;
+        let input = match (input, earlier) {
+            (Input::CompleteWrapUp { disposition, .. }, Some(earlier)) => Input::CompleteWrapUp {
+                earlier: Some(Box::new(self.history.engagements[&earlier.id].clone())),
+                seen,
+                disposition,
+                note: "again".to_owned(),
+            },
+            (input, _) => input,
+        };
         self.put(&input, None)?;
         prop_assert_eq!(
             self.conversation.sequence,

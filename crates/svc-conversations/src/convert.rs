@@ -321,6 +321,16 @@ fn agent_event(event: &Event) -> Wire {
             disposition: disposition.clone(),
             reason: reason.clone(),
         }),
+        Event::EngagementFiled {
+            agent,
+            epoch,
+            disposition,
+            ..
+        } => Wire::EngagementFiled(pb::EngagementFiled {
+            agent_id: agent.to_string(),
+            epoch: *epoch,
+            disposition: disposition.clone(),
+        }),
         // `event` hands on nothing else.
         _ => Wire::EventParked(pb::EventParked {
             cause: "this entry has no form on the wire".to_owned(),

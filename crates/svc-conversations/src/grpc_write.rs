@@ -267,6 +267,7 @@ impl Conversations {
             seen,
             disposition: request.disposition,
             note: request.note,
+            earlier: None,
         };
         self.desk(caller, engagement, input).await
     }

@@ -10,6 +10,8 @@ use crate::committer::Answer;
 
 /// How long callers should wait before they try again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long callers should wait until some messages of a full outbox may have left.
+const DRAINED: Duration = Duration::from_secs(30);
 
 /// The service is stopping, or cannot work now.
 pub(crate) fn unavailable(cause: &str) -> Refusal {
@@ -37,6 +39,9 @@ pub(crate) fn rejected(rejection: &Rejection) -> Refusal {
                 None => refusal,
             }
         }
+        Rejection::OutboxFull { most } => Refusal::exhausted(message, DRAINED)
+            .because("OUTBOX_FULL")
+            .with("most", most.to_string()),
         Rejection::StaleEpoch { seen, current } => Refusal::precondition("STALE_EPOCH", message)
             .with("seen", seen.to_string())
             .with("current", current.to_string()),
@@ -48,6 +53,7 @@ pub(crate) fn rejected(rejection: &Rejection) -> Refusal {
 pub(crate) fn reason(rejection: &Rejection) -> &'static str {
     match rejection {
         Rejection::WindowClosed { .. } => "WINDOW_CLOSED",
+        Rejection::OutboxFull { .. } => "OUTBOX_FULL",
         Rejection::StaleEpoch { .. } => "STALE_EPOCH",
         Rejection::AlreadyAssigned => "ALREADY_ASSIGNED",
         Rejection::NotAssigned => "NOT_ASSIGNED",

@@ -9,6 +9,11 @@ use super::{Draft, Rejection, Seen};
 use crate::event::Event;
 use crate::state::{Engagement, Stage};
 
+/// Why an engagement closed that its agent filed.
+const WRAPPED_UP: &str = "wrapped_up";
+/// Why an engagement closed whose wrap-up took too long.
+pub(super) const WRAP_UP_EXPIRED: &str = "wrap_up_expired";
+
 impl Draft<'_> {
     /// The engagement, if it is assigned at the epoch seen, and to the agent who commands.
     pub(super) fn owned(&self, seen: &Seen) -> Result<(&Engagement, &AgentId), Rejection> {
@@ -35,24 +40,42 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// Files and closes. What was filed is filed, however late the same command comes again; what
+    /// closed by itself may still be filed, once, even after another engagement began.
     pub(super) fn complete_wrap_up(
         &mut self,
         seen: &Seen,
-        disposition: &str,
-        note: &str,
+        (disposition, note): (&str, &str),
+        earlier: Option<&Engagement>,
     ) -> Result<(), Rejection> {
-        let engagement = self.current(&seen.engagement)?;
+        let engagement = match (self.current(&seen.engagement), earlier) {
+            (Ok(current), _) => current,
+            (Err(Rejection::Closed), Some(earlier)) if earlier.id == seen.engagement => earlier,
+            (Err(rejection), _) => return Err(rejection),
+        };
         if let Stage::Closed {
             agent: Some(agent),
-            disposition: filed,
+            disposition: under,
             reason,
+            filed,
         } = &engagement.stage
             && engagement.epoch == seen.epoch
             && may(seen, agent)
-            && filed == disposition
-            && reason == "wrapped_up"
         {
-            return Ok(());
+            if (*filed || reason == WRAPPED_UP) && under == disposition {
+                return Ok(());
+            }
+            if !filed && reason == WRAP_UP_EXPIRED {
+                let event = Event::EngagementFiled {
+                    engagement: seen.engagement.clone(),
+                    agent: agent.clone(),
+                    epoch: seen.epoch,
+                    disposition: disposition.to_owned(),
+                    note: note.to_owned(),
+                };
+                self.emit(event);
+                return Ok(());
+            }
         }
         let engagement = self.at_epoch(&seen.engagement, seen.epoch)?;
         let agent = match &engagement.stage {
@@ -61,7 +84,7 @@ impl Draft<'_> {
             }
             _ => return Err(Rejection::NotAssigned),
         };
-        self.close(Some(agent), disposition, note, "wrapped_up");
+        self.close(Some(agent), disposition, note, WRAPPED_UP);
         Ok(())
     }
 
@@ -73,8 +96,24 @@ impl Draft<'_> {
         if done {
             return Ok(());
         }
-        let (engagement, _) = self.owned(seen)?;
+        let engagement = self.at_epoch(&seen.engagement, seen.epoch)?;
         let priority = engagement.priority;
+        match (&engagement.stage, &seen.agent) {
+            // Nobody owns it: only those above the agents may move it, or it could wait for ever
+            // in a queue nobody serves.
+            (Stage::Queued, None) => {}
+            (Stage::Offered { offer, agent }, None) => {
+                let event = Event::OfferEnded {
+                    offer: offer.clone(),
+                    agent: agent.clone(),
+                    outcome: "withdrawn".to_owned(),
+                };
+                self.emit(event);
+            }
+            _ => {
+                self.owned(seen)?;
+            }
+        }
         self.enqueue(queue.clone(), priority);
         Ok(())
     }

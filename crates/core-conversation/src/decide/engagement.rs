@@ -84,6 +84,8 @@ impl Draft<'_> {
     ) -> Result<(), Rejection> {
         let engagement = self.at_epoch(id, epoch)?.clone();
         match record {
+            // Reported again, after what followed it.
+            RoutingRecord::Offered { offer, .. } if engagement.knows_offer(offer) => Ok(()),
             RoutingRecord::Offered {
                 offer,
                 agent,
@@ -144,6 +146,12 @@ impl Draft<'_> {
                 offer: Some(theirs),
                 agent: owner,
             } if theirs == offer && owner == agent => return Ok(()),
+            Stage::WrapUp { agent: owner, .. }
+                if owner == agent
+                    && engagement.offer_number(offer) == Some(engagement.last_offer) =>
+            {
+                return Ok(());
+            }
             Stage::Assigned { .. } | Stage::WrapUp { .. } => {
                 return Err(Rejection::AlreadyAssigned);
             }

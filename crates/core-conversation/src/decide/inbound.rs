@@ -86,22 +86,31 @@ impl Draft<'_> {
         let sent_at = believable(echo.sent_at, admitted_at);
         let record = self.record(Direction::Echo, "business", &echo.content, sent_at);
         self.receive(record, &echo.id, "business", target);
-        self.answer_entry_point();
+        self.answer_entry_point(sent_at);
     }
 
     /// The first answer to a customer who came through an advertisement opens 72 h in which
-    /// everything is free (`whatsapp-cloud-api.md`, section 3).
-    pub(super) fn answer_entry_point(&mut self) {
+    /// everything is free (`whatsapp-cloud-api.md`, section 3). `at` is when it was given, by
+    /// Meta's clock where that is known: what is reported late must not shift the window, and
+    /// what was said before the customer came is no answer.
+    pub(super) fn answer_entry_point(&mut self, at: Timestamp) {
         let in_time = self
             .conversation
             .entry_candidate
-            .is_some_and(|came| self.now < came.plus(SERVICE_WINDOW));
+            .is_some_and(|came| came <= at && at < came.plus(SERVICE_WINDOW));
         if in_time {
             self.emit(Event::WindowOpened {
                 closes_at: None,
-                free_entry_point_until: Some(self.now.plus(ENTRY_WINDOW)),
+                free_entry_point_until: Some(at.plus(ENTRY_WINDOW)),
             });
         }
+    }
+
+    /// Meta has just accepted an answer. Our clock may be behind Meta's, by which the customer
+    /// came.
+    pub(super) fn answered_now(&mut self) {
+        let came = self.conversation.entry_candidate.unwrap_or(self.now);
+        self.answer_entry_point(self.now.max(came));
     }
 
     fn receive(
@@ -171,7 +180,14 @@ impl Draft<'_> {
 
     fn learn(&mut self, seen: &ContactIdentity, content: &Content) {
         let mut contact = self.conversation.contact.clone();
-        contact.absorb(seen);
+        // Only a notice of Meta makes one user id another; anything else is somebody else.
+        let stranger = matches!(
+            (&contact.user_id, &seen.user_id),
+            (Some(known), Some(seen)) if known != seen
+        );
+        if !stranger {
+            contact.absorb(seen);
+        }
         let mut dropped = Vec::new();
         if let Content::System(SystemNotice::NumberChanged { new_identity, .. }) = content
             && let Ok(keys) = new_identity.keys()
@@ -185,6 +201,24 @@ impl Draft<'_> {
         let unknown = |key: &ContactKey| !self.conversation.keys.contains(key);
         let new_key = contact.keys().unwrap_or_default().iter().any(unknown);
         if contact != self.conversation.contact || new_key || !dropped.is_empty() {
+            self.emit(Event::ContactChanged { contact, dropped });
+        }
+    }
+
+    /// Forgets a key that names another customer now. The last key stays: without one nobody could
+    /// be answered.
+    pub(super) fn lose_key(&mut self, key: &ContactKey) {
+        let mut contact = self.conversation.contact.clone();
+        match key {
+            ContactKey::Phone(phone) => {
+                contact.phone.take_if(|own| own == phone);
+            }
+            ContactKey::UserId(user) => {
+                contact.user_id.take_if(|own| own == user);
+            }
+        }
+        if self.conversation.keys.contains(key) && contact.keys().is_ok() {
+            let dropped = vec![key.clone()];
             self.emit(Event::ContactChanged { contact, dropped });
         }
     }
@@ -209,7 +243,7 @@ impl Draft<'_> {
 }
 
 /// Meta's time, unless it is further ahead than clocks go wrong.
-fn believable(sent_at: Timestamp, admitted_at: Timestamp) -> Timestamp {
+pub(super) fn believable(sent_at: Timestamp, admitted_at: Timestamp) -> Timestamp {
     if sent_at > admitted_at.plus(CLOCK_SKEW) {
         admitted_at
     } else {

@@ -12,7 +12,7 @@ mod tick;
 use std::time::Duration;
 
 use core_types::{
-    AgentId, Content, Echo, EngagementId, FlowId, InboundMessage, MessageId, OfferId,
+    AgentId, ContactKey, Content, Echo, EngagementId, FlowId, InboundMessage, MessageId, OfferId,
     PlatformError, QueueId, StatusUpdate, Timestamp, WhatsAppMessageId,
 };
 
@@ -21,7 +21,7 @@ pub use send::Sender;
 
 use crate::event::Event;
 use crate::message::Message;
-use crate::state::Conversation;
+use crate::state::{Conversation, Engagement};
 
 /// The numbers the rules depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,14 +101,18 @@ pub enum Input {
         disposition: String,
         /// A note.
         note: String,
+        /// The engagement as it stands, when it is not the conversation's last one.
+        earlier: Option<Box<Engagement>>,
     },
-    /// The agent hands over to a queue.
+    /// The agent hands over to a queue; a supervisor moves what waits to another.
     TransferToQueue {
         /// What the agent saw.
         seen: Seen,
         /// Which queue.
         queue: QueueId,
     },
+    /// A key turned out to name another customer now.
+    KeyTaken(ContactKey),
     /// Time has passed.
     Tick,
 }
@@ -184,6 +188,15 @@ pub enum Rejection {
     WindowClosed {
         /// When it closed; absent if it was never open.
         closed_at: Option<Timestamp>,
+    },
+    /// Too many messages wait to be sent.
+    #[error(
+        "{most} messages of this conversation wait to be sent; wait until some have left, or see \
+         why they do not leave"
+    )]
+    OutboxFull {
+        /// How many may wait.
+        most: usize,
     },
     /// The engagement changed hands since the sender looked.
     #[error("the engagement is at epoch {current}, not {seen}; look again")]
@@ -274,8 +287,10 @@ pub fn decide(
             seen,
             disposition,
             note,
-        } => draft.complete_wrap_up(seen, disposition, note)?,
+            earlier,
+        } => draft.complete_wrap_up(seen, (disposition, note), earlier.as_deref())?,
         Input::TransferToQueue { seen, queue } => draft.transfer(seen, queue)?,
+        Input::KeyTaken(key) => draft.lose_key(key),
         Input::Tick => draft.tick(),
     }
     Ok(Decision {

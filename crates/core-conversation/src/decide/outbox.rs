@@ -3,10 +3,11 @@
 
 use core_types::{MessageId, WhatsAppMessageId};
 
+use super::send::SEND_EXPIRED;
 use super::{AttemptOutcome, Draft};
 use crate::event::{Event, SendOutcome};
 use crate::message::{Message, MessageKind, SendState};
-use crate::state::{AttemptState, OutboxEntry};
+use crate::state::{AttemptState, OutboxEntry, RETRY_MOST};
 
 impl Draft<'_> {
     /// Starts the attempt if it is the next one of the message whose turn it is.
@@ -44,6 +45,12 @@ impl Draft<'_> {
             return;
         };
         if entry.attempts != attempt {
+            // Of an earlier attempt only this still counts: Meta has the message.
+            let earlier = (1..entry.attempts).contains(&attempt);
+            if let (true, AttemptOutcome::Accepted(wamid)) = (earlier, outcome) {
+                let wamid = wamid.clone();
+                self.end_attempt(&entry, attempt, SendOutcome::Accepted { wamid });
+            }
             return;
         }
         let ended = match (&entry.state, outcome) {
@@ -53,11 +60,21 @@ impl Draft<'_> {
             // Not under way any more: only certainty about this attempt may still change it.
             (AttemptState::Queued | AttemptState::RetryAt { .. }, _)
             | (AttemptState::Ambiguous { .. }, AttemptOutcome::Ambiguous(_)) => return,
+            // This copy was refused, but an earlier one may be on its way.
+            (_, AttemptOutcome::Rejected(_)) if entry.earlier_doubt() => SendOutcome::Unknown,
             (_, AttemptOutcome::Rejected(error)) => SendOutcome::Rejected {
                 error: error.clone(),
             },
+            (_, AttemptOutcome::NotSent { .. }) if entry.send_until() <= self.now => {
+                if entry.earlier_doubt() {
+                    SendOutcome::Unknown
+                } else {
+                    let cause = SEND_EXPIRED.to_owned();
+                    SendOutcome::Cancelled { cause }
+                }
+            }
             (_, AttemptOutcome::NotSent { retry_at, cause }) => SendOutcome::NotSent {
-                retry_at: *retry_at,
+                retry_at: (*retry_at).min(self.now.plus(RETRY_MOST)),
                 cause: cause.clone(),
             },
             (_, AttemptOutcome::Ambiguous(cause)) => SendOutcome::Ambiguous {
@@ -82,6 +99,7 @@ impl Draft<'_> {
             && attempt <= message.attempts
         {
             self.accept(message, wamid);
+            self.answered_now();
         }
     }
 
@@ -97,7 +115,6 @@ impl Draft<'_> {
             },
             early,
         });
-        self.answer_entry_point();
     }
 
     pub(super) fn end_attempt(&mut self, entry: &OutboxEntry, attempt: u32, outcome: SendOutcome) {
@@ -114,7 +131,7 @@ impl Draft<'_> {
             early: early.unwrap_or_default(),
         });
         if accepted.is_some() {
-            self.answer_entry_point();
+            self.answered_now();
         }
     }
 

@@ -6,9 +6,15 @@ use super::inbound::change_of;
 use super::{Draft, Rejection, Seen};
 use crate::event::{Event, SendOutcome};
 use crate::message::{Direction, Message, MessageKind, SendState};
+use crate::state::{OUTBOX_MOST, OutboxEntry};
 
 /// Why a queued message is withdrawn when its window ends.
 pub(super) const WINDOW_CLOSED: &str = "WINDOW_CLOSED";
+
+/// Why a message is withdrawn that could not be sent for a day.
+pub(super) const SEND_EXPIRED: &str = "SEND_EXPIRED";
+/// Why a flow's message is withdrawn when too many wait already.
+const OUTBOX_FULL: &str = "OUTBOX_FULL";
 
 /// Who sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,14 +71,21 @@ impl Draft<'_> {
                 closed_at: self.conversation.window_closes_at,
             });
         }
+        if self.conversation.outbox.len() >= OUTBOX_MOST {
+            return Err(Rejection::OutboxFull { most: OUTBOX_MOST });
+        }
         self.queue_message(&author, content, reply_to, target, None);
         Ok(())
     }
 
-    /// Queues what the flow says; with the window closed it is withdrawn at once, and the flow
-    /// will be told.
+    /// Queues what the flow says; with the window closed or the outbox full it is withdrawn at
+    /// once, and the flow will be told.
     pub(super) fn queue_flow_message(&mut self, key: &str, content: &Content) {
+        let full = self.conversation.outbox.len() >= OUTBOX_MOST;
         self.queue_message("flow", content, None, None, Some(key));
+        if let (true, Some(last)) = (full, self.conversation.outbox.last().cloned()) {
+            self.withdraw(&last, OUTBOX_FULL);
+        }
         let open = self.conversation.window_open(self.now);
         if MessageKind::of(content) == MessageKind::Session && !open {
             self.withdraw_waiting();
@@ -117,14 +130,19 @@ impl Draft<'_> {
             .cloned()
             .collect();
         for entry in waiting {
-            let outcome = if entry.doubtful > 0 {
-                SendOutcome::Unknown
-            } else {
-                SendOutcome::Cancelled {
-                    cause: WINDOW_CLOSED.to_owned(),
-                }
-            };
-            self.end_attempt(&entry, entry.attempts, outcome);
+            self.withdraw(&entry, WINDOW_CLOSED);
         }
+    }
+
+    /// Withdraws a message that waits; one that may have been sent stays in doubt.
+    pub(super) fn withdraw(&mut self, entry: &OutboxEntry, cause: &str) {
+        let outcome = if entry.doubtful > 0 {
+            SendOutcome::Unknown
+        } else {
+            SendOutcome::Cancelled {
+                cause: cause.to_owned(),
+            }
+        };
+        self.end_attempt(entry, entry.attempts, outcome);
     }
 }

@@ -2,6 +2,7 @@
 
 use core_types::{Content, DeliveryStatus, StatusUpdate};
 
+use super::inbound::believable;
 use super::{Draft, Rejection};
 use crate::event::Event;
 use crate::message::{Direction, Message, SendState};
@@ -29,6 +30,10 @@ impl Draft<'_> {
         );
         if undecided {
             self.accept(message, &update.id);
+            // A message that failed answered nobody.
+            if update.status != DeliveryStatus::Failed {
+                self.answer_entry_point(believable(update.occurred_at, self.now));
+            }
         }
         let moves = update.status.supersedes(message.status);
         let newly_failed = moves && update.status == DeliveryStatus::Failed;

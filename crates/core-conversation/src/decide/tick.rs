@@ -1,24 +1,37 @@
 //! What happens by itself when time passes.
 
 use super::Draft;
+use super::commands::WRAP_UP_EXPIRED;
 use super::flow::FlowInput;
+use super::send::SEND_EXPIRED;
 use crate::event::SendOutcome;
 use crate::state::{Conversation, Stage, Timer};
 
 impl Draft<'_> {
-    /// Lets every deadline that has passed take effect. A step of the flow ends the round; what is
-    /// still due then is due in the next one.
+    /// Lets every deadline that has passed take effect. What needs the flow has a round of its
+    /// own: while the flow-runner is away that round fails, and the others must not fail with it.
     pub(super) fn tick(&mut self) {
-        while let Some((at, timer)) = self.conversation.next_deadline() {
-            if at > self.now || self.step.is_some() {
-                return;
-            }
-            let before = self.conversation.sequence;
+        let before = self.conversation.sequence;
+        let mut last = before;
+        while let Some(timer) = self.due(false) {
             self.fire(timer);
-            if self.conversation.sequence == before {
-                return;
+            if self.conversation.sequence == last {
+                break;
             }
+            last = self.conversation.sequence;
         }
+        if last == before
+            && let Some(timer) = self.due(true)
+        {
+            self.fire(timer);
+        }
+    }
+
+    /// The first deadline that has passed, of those that need the flow or of the others.
+    fn due(&self, of_flow: bool) -> Option<Timer> {
+        let due = self.conversation.deadlines();
+        let due = due.filter(|(at, timer)| *at <= self.now && timer.needs_flow() == of_flow);
+        due.min().map(|(_, timer)| timer)
     }
 
     fn fire(&mut self, timer: Timer) {
@@ -26,6 +39,11 @@ impl Draft<'_> {
             Timer::AttemptDeadline => self.attempt_took_too_long(),
             Timer::QuietWindow => self.quiet_window_over(),
             Timer::WindowClosed => self.withdraw_waiting(),
+            Timer::SendExpired => {
+                if let Some(head) = self.conversation.outbox.first().cloned() {
+                    self.withdraw(&head, SEND_EXPIRED);
+                }
+            }
             Timer::FailedSend => self.tell_failed_send(),
             Timer::FlowWait => {
                 let wait = flow_wait(&self.conversation);
@@ -40,7 +58,7 @@ impl Draft<'_> {
                         _ => None,
                     }
                 });
-                self.close(agent, "", "", "wrap_up_expired");
+                self.close(agent, "", "", WRAP_UP_EXPIRED);
             }
         }
     }

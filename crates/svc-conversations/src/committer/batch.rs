@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use core_conversation::{Conversation, Decision, Engagement, Event, Input, Message, SendOutcome};
 use core_types::{
-    ConversationId, EngagementId, MessageId, StatusUpdate, TenantId, Timestamp, WhatsAppMessageId,
+    ContactKey, ConversationId, EngagementId, MessageId, StatusUpdate, TenantId, Timestamp,
+    WhatsAppMessageId,
 };
 use lib_storage::StorageError;
 
@@ -54,6 +55,33 @@ impl Task {
             tenant: None,
             number: None,
             reply,
+        }
+    }
+
+    /// A task that follows from another and is not answered.
+    pub(super) fn aside(from: &Self, input: Input) -> Self {
+        Self {
+            unit: usize::MAX,
+            input,
+            target: Target::None,
+            traceparent: from.traceparent.clone(),
+            dedupe: None,
+            idempotency: None,
+            birth: None,
+            tenant: None,
+            number: None,
+            reply: ReplyWith::Done,
+        }
+    }
+
+    /// The engagement this task names.
+    pub(super) fn engagement(&self) -> Option<&EngagementId> {
+        match &self.input {
+            Input::Routing { engagement, .. } => Some(engagement),
+            Input::StartWrapUp(seen)
+            | Input::CompleteWrapUp { seen, .. }
+            | Input::TransferToQueue { seen, .. } => Some(&seen.engagement),
+            _ => None,
         }
     }
 
@@ -119,11 +147,14 @@ pub(super) struct Work {
     pub(super) queue: VecDeque<Task>,
     /// Its messages, as far as loaded or new.
     pub(super) messages: BTreeMap<MessageId, StoredMessage>,
+    /// Engagements before the current one, as far as a task is about them.
+    pub(super) past: BTreeMap<EngagementId, Engagement>,
     /// Whether a webhook item could not be taken in, so that later ones must wait too.
     pub(super) blocked: bool,
     changed: BTreeSet<MessageId>,
     indexed: BTreeSet<MessageId>,
     engagements: BTreeMap<EngagementId, Engagement>,
+    new_keys: BTreeSet<ContactKey>,
     entries: Vec<NewEntry>,
 }
 
@@ -204,21 +235,36 @@ impl Batch {
             .as_ref()
             .and_then(|state| state.engagement.as_ref());
         let mut current = before.map(|it| it.id.to_string()).unwrap_or_default();
+        if let Some(before) = before
+            && conversation.engagement.as_ref().map(|it| &it.id) != Some(&before.id)
+        {
+            work.past.insert(before.id.clone(), before.clone());
+        }
         for (sequence, event) in (first..).zip(events) {
             work.on_messages(id, &event, traceparent)?;
             if let Event::EngagementOpened { engagement, .. } = &event {
                 current = engagement.to_string();
             }
-            if let Some((key, message)) = learned(&event, &conversation) {
+            let learned = learned(&event, &conversation);
+            if let Some((key, message)) = learned.filter(|(key, _)| !self.wamids.contains_key(key))
+            {
                 self.wamids.insert(key.clone(), (id.clone(), message));
                 self.learned.push(key);
             }
-            if let Event::ContactChanged { dropped, .. } = &event {
-                let keys = dropped.iter().map(|key| {
-                    let (tenant, number) = (&conversation.tenant, &conversation.number_id);
-                    (tenant.to_string(), number.to_string(), key.to_text())
-                });
-                self.commit.dropped_keys.extend(keys);
+            match &event {
+                Event::ContactChanged { dropped, .. } => {
+                    let keys = dropped.iter().map(|key| (id.clone(), key.clone()));
+                    self.commit.dropped_keys.extend(keys);
+                    work.learn_keys(&conversation);
+                }
+                Event::Started { .. } => work.learn_keys(&conversation),
+                Event::EngagementFiled { engagement, .. } => {
+                    if let Some(past) = work.past.get_mut(engagement) {
+                        past.apply(&event, now);
+                        work.engagements.insert(engagement.clone(), past.clone());
+                    }
+                }
+                _ => {}
             }
             work.entries.push(NewEntry {
                 tenant: conversation.tenant.to_string(),
@@ -260,6 +306,9 @@ impl Batch {
                 continue;
             };
             commit.entries.extend(work.entries);
+            let keys = work.new_keys.into_iter();
+            let keys = keys.filter(|key| state.keys.contains(key));
+            commit.new_keys.extend(keys.map(|key| (id.clone(), key)));
             let mut messages = work.messages;
             for message in work.changed {
                 if let Some(stored) = messages.remove(&message) {
@@ -292,6 +341,26 @@ impl Batch {
 }
 
 impl Work {
+    /// Engagements before the current one that tasks are about.
+    pub(super) fn past_wanted(&self) -> impl Iterator<Item = EngagementId> {
+        let current = self
+            .state
+            .as_ref()
+            .and_then(|state| state.engagement.as_ref());
+        let wanted = self.queue.iter().filter_map(Task::engagement);
+        wanted
+            .filter(move |id| current.is_some_and(|current| current.id != **id))
+            .cloned()
+    }
+
+    /// Remembers the keys a conversation has gained.
+    fn learn_keys(&mut self, after: &Conversation) {
+        let before = self.state.as_ref().map(|state| &state.keys);
+        let keys = after.keys.iter();
+        let gained = keys.filter(|key| before.is_none_or(|before| !before.contains(key)));
+        self.new_keys.extend(gained.cloned());
+    }
+
     fn on_messages(
         &mut self,
         id: &ConversationId,
@@ -332,6 +401,10 @@ fn learned(event: &Event, conversation: &Conversation) -> Option<(WamidKey, Mess
             outcome: SendOutcome::Accepted { wamid },
             ..
         } => (wamid.clone(), message_id.clone()),
+        // Of a message sent twice, the other copy's id.
+        Event::StatusChanged {
+            message_id, update, ..
+        } => (update.id.clone(), message_id.clone()),
         _ => return None,
     };
     Some(((conversation.number_id.to_string(), wamid), message))
@@ -346,6 +419,7 @@ fn engagement_of(event: &Event) -> Option<String> {
         Event::AttemptStarted { engagement, .. }
         | Event::AttemptEnded { engagement, .. }
         | Event::StatusChanged { engagement, .. } => engagement.as_ref(),
+        Event::EngagementFiled { engagement, .. } => Some(engagement),
         _ => return None,
     };
     Some(engagement.map(ToString::to_string).unwrap_or_default())

@@ -3,6 +3,7 @@
 //! published. While one batch is under way the next gathers.
 
 mod batch;
+mod contacts;
 mod keys;
 mod plan;
 mod run;

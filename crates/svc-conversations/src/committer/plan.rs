@@ -3,18 +3,18 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use core_conversation::{Event, Input};
+use core_conversation::Input;
 use core_types::{
-    AccountFact, ContactIdentity, Content, ConversationId, EngagementId, FactBody, MessageId,
-    TenantId, Timestamp,
+    AccountFact, Content, ConversationId, EngagementId, FactBody, MessageId, TenantId, Timestamp,
 };
 use lib_storage::StorageError;
 
 use super::Writer;
-use super::batch::{Batch, ReplyWith, Target, Task, WamidKey};
+use super::batch::{Batch, ReplyWith, Target, Task, WamidKey, Work};
+use super::contacts::{Contacts, Customer};
 use super::keys::{
     ContactKey, callback_message, change_target, contact_keys, conversation_of_engagement,
-    dedupe_key, idempotency_of, message_contacts, message_id_of, number_of, own_wamid, wamids_of,
+    dedupe_key, idempotency_of, message_id_of, number_of, own_wamid, wamids_of,
 };
 use super::unit::{Answer, Item, Place, SendCommand, Unit, What};
 use crate::directory::Number;
@@ -28,7 +28,7 @@ struct Known {
     /// Why numbers could not be looked up.
     no_directory: Option<String>,
     taken: HashSet<String>,
-    contacts: HashMap<ContactKey, ConversationId>,
+    contacts: Contacts,
     by_wamid: HashMap<WamidKey, StoredMessage>,
     by_id: HashMap<MessageId, StoredMessage>,
     keyed: HashMap<(String, String), MessageId>,
@@ -70,7 +70,7 @@ impl Writer {
             .iter()
             .flat_map(|unit| contact_keys(unit, &known.numbers))
             .collect();
-        known.contacts = load::by_contact(&self.database, &contacts).await?;
+        known.contacts = Contacts::new(load::by_contact(&self.database, &contacts).await?);
         let wamids: Vec<WamidKey> = units.iter().flat_map(wamids_of).collect();
         known.by_wamid = load::messages_by_wamid(&self.database, &wamids).await?;
         let keyed: Vec<(String, String)> = units.iter().filter_map(idempotency_of).collect();
@@ -170,7 +170,8 @@ impl Writer {
                 };
                 let task = task(input, change_target(&number_id, &message.content));
                 let place = (&number.tenant, number_id.as_str());
-                self.place_contact(batch, known, place, message_contacts(message), task);
+                let customer = Customer::of_message(message);
+                self.place_contact(batch, &mut known.contacts, place, customer, task);
             }
             (FactBody::Echo(echo), Some(number_id)) => {
                 let input = Input::Echo {
@@ -179,7 +180,8 @@ impl Writer {
                 };
                 let task = task(input, change_target(&number_id, &echo.content));
                 let place = (&number.tenant, number_id.as_str());
-                self.place_contact(batch, known, place, vec![echo.to.clone()], task);
+                let customer = Customer::of(&echo.to);
+                self.place_contact(batch, &mut known.contacts, place, customer, task);
             }
             (FactBody::Status(status), Some(number_id)) => {
                 let owner = status_owner(known, &number_id, status);
@@ -218,48 +220,6 @@ impl Writer {
             ))),
             Err(_) => Err(Answer::Retry("accounts does not answer".to_owned())),
         }
-    }
-
-    /// Queues a task for the conversation of a contact, which it starts if there is none.
-    fn place_contact(
-        &self,
-        batch: &mut Batch,
-        known: &mut Known,
-        (tenant, number): (&TenantId, &str),
-        contacts: Vec<ContactIdentity>,
-        mut task: Task,
-    ) {
-        let keys: Vec<ContactKey> = contacts
-            .iter()
-            .flat_map(|contact| contact.keys().unwrap_or_default())
-            .map(|key| (tenant.to_string(), number.to_owned(), key.to_text()))
-            .collect();
-        let found = keys.iter().find_map(|key| known.contacts.get(key)).cloned();
-        let id = match found {
-            Some(id) => id,
-            None => match ConversationId::new(self.ids.next("cnv")) {
-                Ok(id) if !keys.is_empty() => id,
-                _ => {
-                    let cause = "the contact has neither a user id nor a phone number";
-                    return batch.answer(task.unit, Answer::Refused(cause.to_owned()));
-                }
-            },
-        };
-        for key in keys {
-            known.contacts.entry(key).or_insert_with(|| id.clone());
-        }
-        if let (Ok(number_id), Some(contact)) = (
-            core_types::NumberId::new(number),
-            contacts.into_iter().next(),
-        ) {
-            task.birth = Some(Event::Started {
-                id: id.clone(),
-                tenant: tenant.clone(),
-                number_id,
-                contact,
-            });
-        }
-        queue(batch, &id, task);
     }
 
     fn place_send(
@@ -306,7 +266,8 @@ impl Writer {
                 match (own, &known.no_directory) {
                     (Some(number), _) => {
                         let place = (&number.tenant, number_id.as_str());
-                        self.place_contact(batch, known, place, vec![contact.clone()], task);
+                        let customer = Customer::of(contact);
+                        self.place_contact(batch, &mut known.contacts, place, customer, task);
                     }
                     (None, Some(cause)) => batch.answer(at, Answer::Retry(cause.clone())),
                     (None, None) => {
@@ -331,6 +292,14 @@ impl Writer {
             self.cache.put(state.clone());
             let id = state.id.clone();
             batch.works.entry(id).or_default().state = Some(state);
+        }
+        let past: Vec<EngagementId> = batch.works.values().flat_map(Work::past_wanted).collect();
+        for engagement in load::engagements(&self.database, &past).await? {
+            if let Some(id) = conversation_of_engagement(&engagement.id)
+                && let Some(work) = batch.works.get_mut(&id)
+            {
+                work.past.insert(engagement.id.clone(), engagement);
+            }
         }
         let mut wanted = Vec::new();
         for work in batch.works.values() {
@@ -396,7 +365,7 @@ fn place_engagement(batch: &mut Batch, engagement: &EngagementId, task: Task) {
     }
 }
 
-fn queue(batch: &mut Batch, id: &ConversationId, task: Task) {
+pub(super) fn queue(batch: &mut Batch, id: &ConversationId, task: Task) {
     batch
         .works
         .entry(id.clone())

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use core_conversation::{
     Conversation, Decision, Event, FlowStep, Input, Policy, Rejection, decide,
 };
-use core_types::{ConversationId, MessageId, Timestamp};
+use core_types::{ConversationId, EngagementId, MessageId, Timestamp};
 use lib_platform::trace;
 use lib_storage::StorageError;
 
@@ -61,9 +61,12 @@ impl Writer {
         &self,
         batch: &mut Batch,
         id: &ConversationId,
-        task: Task,
+        mut task: Task,
     ) -> Result<Option<Paused>, StorageError> {
         let work = batch.works.get(id);
+        if let (Some(work), Input::CompleteWrapUp { seen, earlier, .. }) = (work, &mut task.input) {
+            *earlier = work.past.get(&seen.engagement).cloned().map(Box::new);
+        }
         if work.is_some_and(|work| work.blocked) && task.dedupe.is_some() {
             let cause = "an earlier item of the conversation has to be taken in first";
             batch.answer(task.unit, Answer::Retry(cause.to_owned()));
@@ -260,7 +263,7 @@ fn judge(
 fn complete(
     batch: &mut Batch,
     id: &ConversationId,
-    task: Task,
+    mut task: Task,
     decision: Decision,
 ) -> Result<(), StorageError> {
     let queued = decision.events.iter().find_map(|event| match event {
@@ -273,22 +276,22 @@ fn complete(
         .any(|event| matches!(event, Event::AttemptStarted { .. }));
     let span = tracing::debug_span!("conversation", id = %id);
     trace::continue_from(&span, &task.traceparent);
-    let traceparent = trace::traceparent(&span).unwrap_or(task.traceparent);
+    let traceparent = trace::traceparent(&span).unwrap_or_else(|| task.traceparent.clone());
     span.in_scope(|| {
         tracing::debug!(traceparent, events = decision.events.len(), "decided");
     });
     batch.take(id, decision, &traceparent)?;
-    batch.commit.dedupe.extend(task.dedupe);
+    batch.commit.dedupe.extend(task.dedupe.take());
     let answer = match task.reply {
         ReplyWith::Done => Answer::Done,
         ReplyWith::Granted => Answer::Granted(started),
-        ReplyWith::Engagement => engagement_of(batch, id)
+        ReplyWith::Engagement => engagement_of(batch, id, task.engagement())
             .map_or(Answer::Done, |found| Answer::Engagement(Box::new(found))),
         ReplyWith::Message => {
             let queued = queued.ok_or_else(|| {
                 StorageError::corrupt("message", id.as_str(), "nothing was queued")
             })?;
-            if let Some((scope, key)) = task.idempotency {
+            if let Some((scope, key)) = task.idempotency.take() {
                 let row = (scope.clone(), key.clone(), queued.to_string());
                 batch.commit.idempotency.push(row);
                 batch
@@ -305,9 +308,13 @@ fn complete(
 fn engagement_of(
     batch: &Batch,
     id: &ConversationId,
+    wanted: Option<&EngagementId>,
 ) -> Option<(core_conversation::Engagement, Conversation)> {
-    let state = batch.works.get(id)?.state.as_ref()?;
-    Some((state.engagement.clone()?, state.clone()))
+    let work = batch.works.get(id)?;
+    let state = work.state.as_ref()?;
+    let past = wanted.and_then(|wanted| work.past.get(wanted));
+    let engagement = past.or(state.engagement.as_ref())?;
+    Some((engagement.clone(), state.clone()))
 }
 
 fn message_answer(batch: &Batch, id: &ConversationId, message: &MessageId) -> Answer {
@@ -348,6 +355,6 @@ fn refuse(batch: &mut Batch, id: &ConversationId, task: Task, rejection: Rejecti
         batch.loose.push(loose);
         return;
     }
-    let view = engagement_of(batch, id).map(Box::new);
+    let view = engagement_of(batch, id, task.engagement()).map(Box::new);
     batch.answer(task.unit, Answer::Rejected(rejection, view));
 }

@@ -3,8 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use core_conversation::{Conversation, Message};
-use core_types::{ConversationId, MessageId, StatusUpdate, WhatsAppMessageId};
+use core_conversation::{Conversation, Engagement, Message};
+use core_types::{ConversationId, EngagementId, MessageId, StatusUpdate, WhatsAppMessageId};
 use lib_storage::{Database, StorageError};
 use serde::Serialize;
 use sqlx::Row as _;
@@ -70,26 +70,41 @@ pub(crate) async fn known_keys(
     Ok(found.into_iter().collect())
 }
 
+/// A conversation found by a contact key.
+pub(crate) struct Found {
+    /// Tenant, number and key.
+    pub(crate) key: (String, String, String),
+    /// The conversation.
+    pub(crate) conversation: ConversationId,
+    /// The user id of its customer; empty when it is not known.
+    pub(crate) user: String,
+}
+
 /// Conversations by (tenant, number, contact key).
 pub(crate) async fn by_contact(
     database: &Database,
     keys: &[(String, String, String)],
-) -> Result<HashMap<(String, String, String), ConversationId>, StorageError> {
+) -> Result<Vec<Found>, StorageError> {
     if keys.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(Vec::new());
     }
-    let sql = "SELECT k.tenant, k.number_id, k.key, k.conversation_id FROM json_each($1) j \
+    let sql = "SELECT k.tenant, k.number_id, k.key, k.conversation_id, c.user_id \
+               FROM json_each($1) j \
                CROSS JOIN contact_key k ON k.tenant = json_extract(j.value, '$[0]') \
                AND k.number_id = json_extract(j.value, '$[1]') \
-               AND k.key = json_extract(j.value, '$[2]')";
+               AND k.key = json_extract(j.value, '$[2]') \
+               CROSS JOIN conversation c ON c.id = k.conversation_id";
     let rows = sqlx::query(sql)
         .bind(json(&keys)?)
         .fetch_all(database.readers())
         .await?;
     rows.into_iter()
         .map(|row| {
-            let id = conversation_id("contact_key", row.get(3))?;
-            Ok(((row.get(0), row.get(1), row.get(2)), id))
+            Ok(Found {
+                key: (row.get(0), row.get(1), row.get(2)),
+                conversation: conversation_id("contact_key", row.get(3))?,
+                user: row.get(4),
+            })
         })
         .collect()
 }
@@ -110,6 +125,25 @@ pub(crate) async fn conversations(
         .await?;
     rows.into_iter()
         .map(|row| parse("conversation", row.get(0), row.get(1)))
+        .collect()
+}
+
+/// Engagements by id; missing ones are missing.
+pub(crate) async fn engagements(
+    database: &Database,
+    ids: &[EngagementId],
+) -> Result<Vec<Engagement>, StorageError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT e.id, e.record FROM json_each($1) j CROSS JOIN engagement e \
+               ON e.id = j.value";
+    let rows = sqlx::query(sql)
+        .bind(json(&ids)?)
+        .fetch_all(database.readers())
+        .await?;
+    rows.into_iter()
+        .map(|row| parse("engagement", row.get(0), row.get(1)))
         .collect()
 }
 

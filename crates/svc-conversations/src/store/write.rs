@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use core_conversation::{Conversation, Engagement, Message};
 use core_types::{
-    AccountFact, ConversationId, EngagementId, StatusUpdate, Timestamp, WhatsAppMessageId,
+    AccountFact, ContactKey, ConversationId, EngagementId, StatusUpdate, Timestamp,
+    WhatsAppMessageId,
 };
 use lib_storage::{Database, StorageError};
 use serde::Serialize;
@@ -13,8 +14,8 @@ use sqlx::{QueryBuilder, Sqlite, Transaction};
 /// How long duplicates, orphaned statuses and idempotency keys are remembered
 /// (`reliability.md`, section 0, finding 6).
 const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(8 * 24 * 3_600);
-/// Rows per statement: well under SQLite's 32,766 parameters.
-const ROWS: usize = 500;
+/// Most rows per statement, a power of two: well under SQLite's 32,766 parameters.
+const ROWS: usize = 256;
 
 /// What happened, as a log entry before it has a position.
 #[derive(Clone, Debug)]
@@ -80,8 +81,10 @@ pub(crate) struct Commit {
     pub(crate) adopted: Vec<(String, String, String)>,
     /// Tenant, key and message of requests that must not be repeated.
     pub(crate) idempotency: Vec<(String, String, String)>,
-    /// (tenant, number, key) that no longer name a customer.
-    pub(crate) dropped_keys: Vec<(String, String, String)>,
+    /// Keys that no longer name a conversation's customer.
+    pub(crate) dropped_keys: Vec<(ConversationId, ContactKey)>,
+    /// Keys by which conversations can be found from now on.
+    pub(crate) new_keys: Vec<(ConversationId, ContactKey)>,
 }
 
 /// A status whose message is not known.
@@ -104,6 +107,18 @@ impl Commit {
     }
 }
 
+/// Cuts rows into blocks whose sizes are powers of two, so that there are few different statements
+/// and each is prepared once.
+fn blocks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let size = 1 << rest.len().checked_ilog2()?;
+        let (block, after) = rest.split_at(ROWS.min(size));
+        rest = after;
+        Some(block)
+    })
+}
+
 type Tx = Transaction<'static, Sqlite>;
 type Owners<'a> = HashMap<&'a ConversationId, &'a Conversation>;
 
@@ -123,9 +138,10 @@ pub(crate) async fn commit(
 ) -> Result<Option<i64>, StorageError> {
     let mut tx = database.begin().await?;
     let head = entries(&mut tx, &commit.entries).await?;
-    conversations(&mut tx, commit).await?;
+    conversations(&mut tx, &commit.conversations).await?;
     let owners = commit.conversations.iter().map(|owner| (&owner.id, owner));
     let owners: Owners<'_> = owners.collect();
+    contact_keys(&mut tx, commit, &owners).await?;
     messages(&mut tx, &commit.messages, &owners).await?;
     engagements(&mut tx, &commit.engagements, &owners).await?;
     schedule(&mut tx, &commit.conversations).await?;
@@ -136,7 +152,7 @@ pub(crate) async fn commit(
 
 async fn entries(tx: &mut Tx, entries: &[NewEntry]) -> Result<Option<i64>, StorageError> {
     let mut head = None;
-    for chunk in entries.chunks(ROWS) {
+    for chunk in blocks(entries) {
         let mut rows = Vec::with_capacity(chunk.len());
         for entry in chunk {
             let event = match &entry.event {
@@ -160,23 +176,14 @@ async fn entries(tx: &mut Tx, entries: &[NewEntry]) -> Result<Option<i64>, Stora
                 .push_bind(&entry.traceparent)
                 .push_bind(event);
         });
-        let done = sql.build().persistent(false).execute(&mut **tx).await?;
+        let done = sql.build().execute(&mut **tx).await?;
         head = Some(done.last_insert_rowid());
     }
     Ok(head)
 }
 
-async fn conversations(tx: &mut Tx, commit: &Commit) -> Result<(), StorageError> {
-    for (tenant, number, key) in &commit.dropped_keys {
-        let sql = "DELETE FROM contact_key WHERE tenant = $1 AND number_id = $2 AND key = $3";
-        sqlx::query(sql)
-            .bind(tenant)
-            .bind(number)
-            .bind(key)
-            .execute(&mut **tx)
-            .await?;
-    }
-    for chunk in commit.conversations.chunks(ROWS) {
+async fn conversations(tx: &mut Tx, all: &[Conversation]) -> Result<(), StorageError> {
+    for chunk in blocks(all) {
         let mut rows = Vec::with_capacity(chunk.len());
         for conversation in chunk {
             rows.push((conversation, text("conversation", conversation)?));
@@ -202,21 +209,33 @@ async fn conversations(tx: &mut Tx, commit: &Commit) -> Result<(), StorageError>
              username = excluded.username, display_name = excluded.display_name, \
              last_activity = excluded.last_activity, state = excluded.state",
         );
-        sql.build().persistent(false).execute(&mut **tx).await?;
-        contact_keys(tx, chunk).await?;
+        sql.build().execute(&mut **tx).await?;
     }
     Ok(())
 }
 
-async fn contact_keys(tx: &mut Tx, conversations: &[Conversation]) -> Result<(), StorageError> {
-    let keys: Vec<_> = conversations
-        .iter()
-        .flat_map(|conversation| {
-            let keys = conversation.keys.iter();
-            keys.map(move |key| (conversation, key.to_text()))
-        })
-        .collect();
-    for chunk in keys.chunks(ROWS) {
+async fn contact_keys(
+    tx: &mut Tx,
+    commit: &Commit,
+    owners: &Owners<'_>,
+) -> Result<(), StorageError> {
+    let dropped = commit.dropped_keys.iter();
+    let dropped = dropped.filter_map(|(id, key)| Some((*owners.get(id)?, key)));
+    for (conversation, key) in dropped {
+        let sql = "DELETE FROM contact_key WHERE tenant = $1 AND number_id = $2 AND key = $3 \
+                   AND conversation_id = $4";
+        sqlx::query(sql)
+            .bind(conversation.tenant.as_str())
+            .bind(conversation.number_id.as_str())
+            .bind(key.to_text())
+            .bind(conversation.id.as_str())
+            .execute(&mut **tx)
+            .await?;
+    }
+    let new = commit.new_keys.iter();
+    let new = new.filter_map(|(id, key)| Some((*owners.get(id)?, key.to_text())));
+    let new: Vec<_> = new.collect();
+    for chunk in blocks(&new) {
         let mut sql = QueryBuilder::<Sqlite>::new(
             "INSERT INTO contact_key (tenant, number_id, key, conversation_id) ",
         );
@@ -230,7 +249,7 @@ async fn contact_keys(tx: &mut Tx, conversations: &[Conversation]) -> Result<(),
             " ON CONFLICT (tenant, number_id, key) \
              DO UPDATE SET conversation_id = excluded.conversation_id",
         );
-        sql.build().persistent(false).execute(&mut **tx).await?;
+        sql.build().execute(&mut **tx).await?;
     }
     Ok(())
 }
@@ -247,7 +266,7 @@ async fn messages(
         })?;
         rows.push((row, of, text("message", &row.message)?));
     }
-    for chunk in rows.chunks(ROWS) {
+    for chunk in blocks(&rows) {
         let mut sql = QueryBuilder::<Sqlite>::new(
             "INSERT INTO message (id, conversation_id, engagement_id, tenant, number_id, seq, \
              wamid, traceparent, record) ",
@@ -267,10 +286,10 @@ async fn messages(
         sql.push(
             " ON CONFLICT (id) DO UPDATE SET wamid = excluded.wamid, record = excluded.record",
         );
-        sql.build().persistent(false).execute(&mut **tx).await?;
+        sql.build().execute(&mut **tx).await?;
     }
     let indexed: Vec<_> = rows.iter().filter(|(row, ..)| row.index).collect();
-    for chunk in indexed.chunks(ROWS) {
+    for chunk in blocks(&indexed) {
         let mut sql =
             QueryBuilder::<Sqlite>::new("INSERT INTO message_text (text, tenant, message_id) ");
         sql.push_values(chunk, |mut bind, (row, of, _)| {
@@ -283,7 +302,7 @@ async fn messages(
                 .push_bind(of.tenant.as_str())
                 .push_bind(message.id.as_str());
         });
-        sql.build().persistent(false).execute(&mut **tx).await?;
+        sql.build().execute(&mut **tx).await?;
     }
     Ok(())
 }
@@ -305,7 +324,7 @@ async fn engagements(
             rows.push((*of, engagement, text("engagement", engagement)?));
         }
     }
-    for chunk in rows.chunks(ROWS) {
+    for chunk in blocks(&rows) {
         let mut sql = QueryBuilder::<Sqlite>::new(
             "INSERT INTO engagement (id, conversation_id, tenant, stage, agent, queue, opened_at, \
              record) ",
@@ -324,7 +343,7 @@ async fn engagements(
             " ON CONFLICT (id) DO UPDATE SET stage = excluded.stage, agent = excluded.agent, \
              queue = excluded.queue, record = excluded.record",
         );
-        sql.build().persistent(false).execute(&mut **tx).await?;
+        sql.build().execute(&mut **tx).await?;
     }
     Ok(())
 }
@@ -359,15 +378,15 @@ async fn schedule(tx: &mut Tx, conversations: &[Conversation]) -> Result<(), Sto
             sqlx::query(sql).bind(gone).execute(&mut **tx).await?;
         }
     }
-    for chunk in due.chunks(ROWS) {
+    for chunk in blocks(&due) {
         let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO timer (conversation_id, due) ");
         sql.push_values(chunk, |mut row, (id, at)| {
             row.push_bind(*id).push_bind(micros(*at));
         });
         sql.push(" ON CONFLICT (conversation_id) DO UPDATE SET due = excluded.due");
-        sql.build().persistent(false).execute(&mut **tx).await?;
+        sql.build().execute(&mut **tx).await?;
     }
-    for chunk in ready.chunks(ROWS) {
+    for chunk in blocks(&ready) {
         let mut sql = QueryBuilder::<Sqlite>::new(
             "INSERT INTO outbox (conversation_id, ready_at, message_id, attempt) ",
         );
@@ -381,18 +400,18 @@ async fn schedule(tx: &mut Tx, conversations: &[Conversation]) -> Result<(), Sto
             " ON CONFLICT (conversation_id) DO UPDATE SET ready_at = excluded.ready_at, \
              message_id = excluded.message_id, attempt = excluded.attempt",
         );
-        sql.build().persistent(false).execute(&mut **tx).await?;
+        sql.build().execute(&mut **tx).await?;
     }
     Ok(())
 }
 
 async fn bookkeeping(tx: &mut Tx, commit: &Commit, now: Timestamp) -> Result<(), StorageError> {
-    for chunk in commit.dedupe.chunks(ROWS) {
+    for chunk in blocks(&commit.dedupe) {
         let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO dedupe (key, at) ");
         sql.push_values(chunk, |mut row, key| {
             row.push_bind(key).push_bind(micros(now));
         });
-        sql.build().persistent(false).execute(&mut **tx).await?;
+        sql.build().execute(&mut **tx).await?;
     }
     for orphan in &commit.orphans {
         let sql = "INSERT INTO orphan_status (number_id, wamid, key, at, traceparent, status) \
@@ -444,4 +463,18 @@ pub(crate) async fn prune(database: &Database, now: Timestamp) -> Result<u64, St
     }
     tx.commit().await?;
     Ok(gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::blocks;
+
+    #[test]
+    fn blocks_are_powers_of_two_and_lose_nothing() {
+        let sizes =
+            |rows: usize| -> Vec<usize> { blocks(&vec![0_u8; rows]).map(<[u8]>::len).collect() };
+        assert_eq!(sizes(0), [0; 0]);
+        assert_eq!(sizes(7), [4, 2, 1]);
+        assert_eq!(sizes(600), [256, 256, 64, 16, 8]);
+    }
 }

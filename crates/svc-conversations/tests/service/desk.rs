@@ -280,3 +280,109 @@ async fn a_transfer_waits_in_line_again() {
     }
     world.verify().await;
 }
+
+#[tokio::test]
+async fn a_supervisor_moves_what_waits() {
+    let world = World::start().await;
+    world.says("w1", PHONE, "hi").await;
+    world.says("w2", PHONE, "1").await;
+    let id = world.conversation(PHONE).await.engagement_id;
+    let offered = Record::Offered(pb::EngagementOffered {
+        offer_id: format!("{id}.o1.1"),
+        agent_id: "ada".to_owned(),
+        epoch: 1,
+        ..pb::EngagementOffered::default()
+    });
+    assert!(world.route(&id, 1, offered).await.accepted);
+    let transfer = pb::TransferToQueueRequest {
+        engagement_id: id.clone(),
+        epoch: 1,
+        queue_id: "support".to_owned(),
+    };
+    let by = async |who: &str| {
+        let answer = world.people(who).transfer_to_queue(transfer.clone()).await;
+        answer.map(tonic::Response::into_inner)
+    };
+    assert_eq!(reason(&by("ada").await.unwrap_err()), "NOT_ASSIGNED");
+    for _ in 0..2 {
+        let queued = by("sue").await.unwrap();
+        assert_eq!(queued.state(), pb::EngagementState::Queued);
+        assert_eq!((queued.queue_id.as_str(), queued.epoch), ("support", 2));
+    }
+    let late = world.route(&id, 1, assign("o1", "ada")).await;
+    assert_eq!(late.reason, "STALE_EPOCH");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_full_outbox_takes_no_more_and_says_so() {
+    let world = World::start().await;
+    let id = world.assigned(PHONE, "ada").await;
+    let mut refused = None;
+    for n in 0..=200 {
+        let sent = send(&world, "ada", agent_message(&id, 1, &format!("k{n}"))).await;
+        if let Err(status) = sent {
+            refused = Some((n, status));
+            break;
+        }
+    }
+    let (n, refused) = refused.unwrap();
+    assert!((190..=200).contains(&n), "the flow's messages wait too");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(reason(&refused), "OUTBOX_FULL");
+    assert!(refused.message().contains("wait"), "{}", refused.message());
+    // One leaves, one may come.
+    let mut outbox = world.outbox().await;
+    world.send_all(&mut outbox, 1).await;
+    send(&world, "ada", agent_message(&id, 1, "again"))
+        .await
+        .unwrap();
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_closed_by_itself_is_filed_later_once() {
+    let world = World::start().await;
+    let id = world.assigned(PHONE, "ada").await;
+    let start = pb::StartWrapUpRequest {
+        engagement_id: id.clone(),
+        epoch: 1,
+    };
+    world.people("ada").start_wrap_up(start).await.unwrap();
+    let mut log = world.watch("service", "now").await;
+    world.clock.advance(Duration::from_secs(30));
+    let closed = |event: &Event| matches!(event, Event::EngagementClosed(_)).then_some(());
+    log.until(closed).await;
+    // The customer is back before the agent files.
+    world.says("w9", PHONE, "hi again").await;
+    let next = world.conversation(PHONE).await.engagement_id;
+    assert_ne!(next, id);
+    let file = async |who: &str, disposition: &str| {
+        let request = pb::CompleteWrapUpRequest {
+            engagement_id: id.clone(),
+            epoch: 1,
+            disposition: disposition.to_owned(),
+            note: "called back".to_owned(),
+        };
+        let answer = world.people(who).complete_wrap_up(request).await;
+        answer.map(tonic::Response::into_inner)
+    };
+    assert_eq!(reason(&file("bob", "sold").await.unwrap_err()), "CLOSED");
+    for _ in 0..2 {
+        let filed = file("ada", "sold").await.unwrap();
+        assert_eq!(filed.id, id);
+        assert_eq!(filed.disposition, "sold");
+        assert_eq!(filed.close_reason, "wrap_up_expired");
+    }
+    assert_eq!(reason(&file("ada", "lost").await.unwrap_err()), "CLOSED");
+    let entry = loop {
+        let entry = log.next().await;
+        if matches!(entry.event, Some(Event::EngagementFiled(_))) {
+            break entry;
+        }
+    };
+    assert_eq!(entry.engagement_id, id);
+    assert_eq!(world.engagement(&id).await.disposition, "sold");
+    assert_eq!(world.engagement(&next).await.disposition, "");
+    world.verify().await;
+}

@@ -249,3 +249,86 @@ async fn account_facts_are_in_the_log_of_their_tenant() {
     );
     assert!(matches!(entry.event, Some(Event::Account(_))));
 }
+
+#[tokio::test]
+async fn a_number_that_changed_hands_is_another_customer() {
+    let world = World::start().await;
+    let phone = "16505551111";
+    let by = |id: &str, user: &str, phone: Option<&str>| {
+        let mut item = world.text(id, "16505550000", "hi");
+        if let FactBody::Message(message) = &mut item.body {
+            message.from = ContactIdentity {
+                user_id: Some(user.to_owned()).filter(|user| !user.is_empty()),
+                phone: phone.map(str::to_owned),
+                ..ContactIdentity::default()
+            };
+        }
+        item
+    };
+    let list = async || {
+        let request = pb::ListConversationsRequest::default();
+        let found = world.people("service").list_conversations(request).await;
+        let mut found = found.unwrap().into_inner().conversations;
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        found
+    };
+    // Known by number only at first; then the user id is learnt.
+    for item in [by("w1", "", Some(phone)), by("w2", "US.1", Some(phone))] {
+        assert_eq!(world.receive(vec![item]).await, [Outcome::Taken]);
+    }
+    assert_eq!(list().await.len(), 1);
+    // In one batch: the new owner of the number, the old one, and the number alone.
+    let batch = vec![
+        by("w3", "US.2", Some(phone)),
+        by("w4", "US.1", None),
+        by("w5", "", Some(phone)),
+    ];
+    assert_eq!(world.receive(batch).await, [Outcome::Taken; 3]);
+    let found = list().await;
+    let users: Vec<_> = found
+        .iter()
+        .map(|it| it.contact.clone().unwrap())
+        .map(|contact| (contact.user_id, contact.phone))
+        .collect();
+    let expected = [("US.1", ""), ("US.2", phone)].map(|(u, p)| (u.to_owned(), p.to_owned()));
+    assert_eq!(
+        users, expected,
+        "nothing goes to the number by the old name"
+    );
+    let heard = async |conversation: &pb::Conversation| {
+        let messages = world.messages(&conversation.id).await;
+        let heard = messages.into_iter().filter(|it| it.author == "contact");
+        heard.map(|it| it.whatsapp_message_id).collect::<Vec<_>>()
+    };
+    assert_eq!(heard(&found[0]).await, ["w1", "w2", "w4"]);
+    assert_eq!(heard(&found[1]).await, ["w3", "w5"]);
+    // Later commits of the old conversation do not take the number back.
+    for item in [by("w6", "US.1", None), by("w7", "", Some(phone))] {
+        assert_eq!(world.receive(vec![item]).await, [Outcome::Taken]);
+    }
+    assert_eq!(heard(&found[1]).await, ["w3", "w5", "w7"]);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_stranger_with_a_number_given_up_in_the_same_batch_is_a_stranger() {
+    let world = World::start().await;
+    world.says("w1", "16505551111", "hi").await;
+    let notice = Content::System(SystemNotice::NumberChanged {
+        text: "changed".to_owned(),
+        new_identity: ContactIdentity::from_phone("16505559999").unwrap(),
+    });
+    let batch = vec![
+        world.message("n1", "w2", "16505551111", notice),
+        world.text("w3", "16505551111", "a stranger"),
+        world.text("w4", "16505559999", "it is me"),
+    ];
+    assert_eq!(world.receive(batch).await, [Outcome::Taken; 3]);
+    let (old, new) = (
+        world.conversation("16505559999").await,
+        world.conversation("16505551111").await,
+    );
+    assert_ne!(old.id, new.id);
+    assert_eq!(new.last_message_summary, "1 or 2?");
+    world.verify().await;
+}

@@ -122,9 +122,7 @@ async fn a_session_message_is_sent_once_more_and_then_never_again() {
     );
     assert!(world.grant(&intent.message_id, 2).await);
     // A late report about the first attempt is not about the second.
-    world
-        .finish(&intent.message_id, 1, accepted("wamid.1"))
-        .await;
+    world.finish(&intent.message_id, 1, ambiguous()).await;
     world.finish(&intent.message_id, 2, ambiguous()).await;
     world.clock.advance(Duration::from_secs(120));
     log.ended(&intent.message_id, pb::SendState::Unknown).await;
@@ -244,5 +242,67 @@ async fn everything_ready_is_announced_again_after_a_restart() {
     assert_eq!(outbox.next().await.message_id, first.message_id);
     assert_eq!(world.send_all(&mut world.outbox().await, 2).await.len(), 2);
     world.restart().await;
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn late_certainty_about_the_first_copy_counts_and_both_copies_have_statuses() {
+    let world = World::start().await;
+    let mut outbox = world.outbox().await;
+    let mut log = world.watch("service", "").await;
+    world.says("w1", PHONE, "hi").await;
+    let intent = outbox.next().await;
+    assert!(world.grant(&intent.message_id, 1).await);
+    world.finish(&intent.message_id, 1, ambiguous()).await;
+    world.clock.advance(Duration::from_secs(120));
+    log.ended(&intent.message_id, pb::SendState::Queued).await;
+    assert!(world.grant(&intent.message_id, 2).await);
+    world
+        .finish(&intent.message_id, 1, accepted("wamid.1"))
+        .await;
+    world
+        .finish(&intent.message_id, 2, accepted("wamid.2"))
+        .await;
+    let message = state_of(&world, &intent.message_id).await;
+    assert_eq!(message.send_state(), pb::SendState::Accepted);
+    assert_eq!(message.whatsapp_message_id, "wamid.1");
+    let second = world.status("wamid.2", DeliveryStatus::Delivered, &intent.message_id);
+    let first = world.status("wamid.1", DeliveryStatus::Read, "");
+    let results = world.receive(vec![second, first]).await;
+    assert_eq!(results, [Outcome::Taken, Outcome::Taken]);
+    let message = state_of(&world, &intent.message_id).await;
+    assert_eq!(
+        message.status,
+        i32::from(lib_proto::common::DeliveryStatus::Read)
+    );
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_for_a_day_does_not_block_its_conversation() {
+    let world = World::start().await;
+    let mut log = world.watch("service", "").await;
+    let mut outbox = world.outbox().await;
+    let sent = crate::desk::send_template(&world, "sue", "k1")
+        .await
+        .unwrap();
+    let next = crate::desk::send_template(&world, "sue", "k2")
+        .await
+        .unwrap();
+    let intent = outbox.next().await;
+    assert!(world.grant(&intent.message_id, 1).await);
+    let far = world.clock.now().plus(Duration::from_secs(1_000 * 3_600));
+    let not_sent = Ended::NotSent(pb::AttemptNotSent {
+        retry_at: Some(timestamp_to_proto(far)),
+        cause: "the number is stopped".to_owned(),
+    });
+    world.finish(&intent.message_id, 1, not_sent).await;
+    world.clock.advance(Duration::from_secs(3_600));
+    // What waits may be announced more than once.
+    while outbox.next().await.attempt == 1 {}
+    world.clock.advance(Duration::from_secs(23 * 3_600));
+    let ended = log.ended(&sent.id, pb::SendState::Cancelled).await;
+    assert_eq!(ended.errors[0].title, "SEND_EXPIRED");
+    while outbox.next().await.message_id != next.id {}
     world.verify().await;
 }
