@@ -1,6 +1,6 @@
 //! Times at which something is due for a conversation, in order, and a way to wait for the next.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
 use core_types::{ConversationId, Timestamp};
@@ -18,6 +18,8 @@ pub(crate) struct Schedule {
 struct Times {
     order: BTreeSet<(Timestamp, ConversationId)>,
     of: HashMap<ConversationId, Timestamp>,
+    /// What could not be handled; it keeps its time in `of` but not its place in `order`.
+    aside: HashSet<ConversationId>,
 }
 
 impl Schedule {
@@ -35,7 +37,7 @@ impl Schedule {
         let Ok(mut times) = self.times.lock() else {
             return;
         };
-        if times.of.get(id).copied() == due {
+        if !times.aside.remove(id) && times.of.get(id).copied() == due {
             return;
         }
         if let Some(old) = times.of.remove(id) {
@@ -49,6 +51,31 @@ impl Schedule {
                 self.sooner.notify_one();
             }
         }
+    }
+
+    /// Sets a conversation aside that cannot be handled now, so that others get their turn. It
+    /// comes back when it is set again, or with [`Self::restore`].
+    pub(crate) fn set_aside(&self, id: &ConversationId) {
+        let Ok(mut times) = self.times.lock() else {
+            return;
+        };
+        if let Some(at) = times.of.get(id).copied() {
+            times.order.remove(&(at, id.clone()));
+            times.aside.insert(id.clone());
+        }
+    }
+
+    /// Everything that was set aside is due again.
+    pub(crate) fn restore(&self) {
+        let Ok(mut times) = self.times.lock() else {
+            return;
+        };
+        for id in std::mem::take(&mut times.aside) {
+            if let Some(at) = times.of.get(&id).copied() {
+                times.order.insert((at, id));
+            }
+        }
+        self.sooner.notify_one();
     }
 
     /// At most `most` conversations due at `now`.
@@ -76,5 +103,28 @@ impl Schedule {
                 None => self.sooner.notified().await,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_aside_lets_others_by_and_comes_back() {
+        let id = |n: u8| ConversationId::new(format!("cnv-{n}")).unwrap();
+        let at = Timestamp::EPOCH;
+        let schedule = Schedule::new((1..4).map(|n| (id(n), at)).collect());
+        assert_eq!(schedule.due(at, 2), [id(1), id(2)]);
+        schedule.set_aside(&id(1));
+        schedule.set_aside(&id(2));
+        assert_eq!(schedule.due(at, 2), [id(3)]);
+        // Something happened to it: it may be handled again, or is no longer due.
+        schedule.set(&id(1), Some(at));
+        assert_eq!(schedule.due(at, 2), [id(1), id(3)]);
+        schedule.set_aside(&id(3));
+        schedule.set(&id(3), None);
+        schedule.restore();
+        assert_eq!(schedule.due(at, 9), [id(1), id(2)]);
     }
 }

@@ -22,9 +22,21 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let stopped = life.stopped();
     tokio::pin!(stopped);
+    let mut restore_at = None;
     loop {
+        let pause = async {
+            match restore_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = timers.wait(&clock) => {}
+            () = pause => {
+                restore_at = None;
+                timers.restore();
+                continue;
+            }
             () = &mut stopped => return Ok(()),
         }
         let due = timers.due(clock.now(), MOST);
@@ -36,16 +48,12 @@ pub(crate) async fn run(
             stopped.await;
             return Ok(());
         };
-        // A deadline that stays due although it was handled cannot be handled now.
-        let still = timers.due(clock.now(), MOST);
-        let stuck = still.iter().any(|id| due.contains(id));
-        let refused = answers
-            .iter()
-            .any(|answer| matches!(answer, Answer::Retry(_) | Answer::Refused(_)));
-        if stuck && refused {
-            tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
-                () = &mut stopped => return Ok(()),
+        // What could not be handled, for one because the flow-runner is away, must not keep its
+        // place before the others that are due.
+        for (id, answer) in due.iter().zip(&answers) {
+            if !matches!(answer, Answer::Done) {
+                timers.set_aside(id);
+                restore_at.get_or_insert_with(|| tokio::time::Instant::now() + PAUSE);
             }
         }
     }

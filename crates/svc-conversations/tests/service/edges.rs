@@ -183,3 +183,21 @@ async fn the_replay_check_sees_what_does_not_follow_from_the_log() {
         assert_ne!(after, before, "{tampering}");
     }
 }
+
+#[tokio::test]
+async fn while_the_flow_is_away_attempts_still_end() {
+    let world = World::start().await;
+    let mut outbox = world.outbox().await;
+    let mut log = world.watch("service", "").await;
+    world.says("w1", "16505551111", "hi").await;
+    let intent = outbox.next().await;
+    assert!(world.grant(&intent.message_id, 1).await);
+    world.flows.set_down(true);
+    world.clock.advance(Duration::from_secs(FLOW_WAIT));
+    log.ended(&intent.message_id, pb::SendState::Ambiguous)
+        .await;
+    world.clock.advance(Duration::from_secs(120));
+    log.ended(&intent.message_id, pb::SendState::Queued).await;
+    world.flows.set_down(false);
+    world.verify().await;
+}
