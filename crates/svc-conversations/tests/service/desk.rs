@@ -5,6 +5,7 @@ use std::time::Duration;
 use lib_proto::common::content::Content as Said;
 use lib_proto::common::{ContactIdentity, Content, TemplateSend, Text};
 use lib_proto::conversations as pb;
+use lib_testkit::SERVICE;
 use pb::log_entry::Event;
 use pb::routing_record::Record;
 use tonic::{Code, Status};
@@ -241,7 +242,7 @@ async fn wrap_up_ends_by_the_agent_by_the_clock_or_by_the_customer() {
         epoch: 1,
     };
     world.people("bob").start_wrap_up(start).await.unwrap();
-    let mut log = world.watch("service", "now").await;
+    let mut log = world.watch(SERVICE, "now").await;
     world.clock.advance(Duration::from_secs(30));
     let closed = log
         .until(|event| match event {
@@ -349,7 +350,7 @@ async fn what_closed_by_itself_is_filed_later_once() {
         epoch: 1,
     };
     world.people("ada").start_wrap_up(start).await.unwrap();
-    let mut log = world.watch("service", "now").await;
+    let mut log = world.watch(SERVICE, "now").await;
     world.clock.advance(Duration::from_secs(30));
     let closed = |event: &Event| matches!(event, Event::EngagementClosed(_)).then_some(());
     log.until(closed).await;

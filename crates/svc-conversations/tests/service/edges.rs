@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use core_types::{Content, DeliveryStatus, Echo, FactBody, Referral, WhatsAppMessageId};
 use lib_proto::conversations as pb;
+use lib_testkit::SERVICE;
 use pb::receive_result::Outcome;
 
 use crate::peers::FLOW_WAIT;
@@ -61,7 +62,7 @@ async fn many_callers_at_once_lose_nothing_and_double_nothing() {
             .flatten()
             .all(|outcome| *outcome != Outcome::Refused)
     );
-    let mut entries = world.watch("service", "").await;
+    let mut entries = world.watch(SERVICE, "").await;
     let mut last = std::collections::BTreeMap::new();
     let total: u64 = {
         let mut total = 0;
@@ -144,7 +145,7 @@ async fn an_echo_is_a_message_of_the_business_and_opens_nothing() {
 async fn a_deadline_waits_for_the_flow_to_come_back() {
     let world = World::start().await;
     world.says("w1", "16505551111", "hi").await;
-    let mut log = world.watch("service", "now").await;
+    let mut log = world.watch(SERVICE, "now").await;
     world.flows.set_down(true);
     world.clock.advance(Duration::from_secs(FLOW_WAIT));
     // Other deadlines and customers are not held up.
@@ -188,7 +189,7 @@ async fn the_replay_check_sees_what_does_not_follow_from_the_log() {
 async fn while_the_flow_is_away_attempts_still_end() {
     let world = World::start().await;
     let mut outbox = world.outbox().await;
-    let mut log = world.watch("service", "").await;
+    let mut log = world.watch(SERVICE, "").await;
     world.says("w1", "16505551111", "hi").await;
     let intent = outbox.next().await;
     assert!(world.grant(&intent.message_id, 1).await);

@@ -5,6 +5,7 @@ use core_types::{
 };
 use lib_proto::conversations as pb;
 use lib_proto::conversations::log_entry::Event;
+use lib_testkit::SERVICE;
 use pb::receive_result::Outcome;
 
 use crate::peers::FLOW_WAIT;
@@ -111,10 +112,10 @@ async fn what_the_flow_cannot_do_people_do() {
 async fn a_wait_ends_by_the_clock_and_an_end_is_an_end() {
     let mut world = World::start().await;
     world.says("w1", "16505551111", "hi").await;
-    let mut log = world.watch("service", "").await;
+    let mut log = world.watch(SERVICE, "").await;
     world.restart().await;
     drop(log);
-    log = world.watch("service", "").await;
+    log = world.watch(SERVICE, "").await;
     world
         .clock
         .advance(std::time::Duration::from_secs(FLOW_WAIT));
@@ -267,7 +268,7 @@ async fn a_number_that_changed_hands_is_another_customer() {
     };
     let list = async || {
         let request = pb::ListConversationsRequest::default();
-        let found = world.people("service").list_conversations(request).await;
+        let found = world.people(SERVICE).list_conversations(request).await;
         let mut found = found.unwrap().into_inner().conversations;
         found.sort_by(|a, b| a.id.cmp(&b.id));
         found

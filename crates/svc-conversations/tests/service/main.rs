@@ -1,10 +1,6 @@
 //! The service over its real gRPC, with small peers for accounts, flows and templates.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test may fail by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod desk;
 mod edges;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use core_types::DeliveryStatus;
 use lib_proto::common::PlatformError;
 use lib_proto::{conversations as pb, timestamp_to_proto};
+use lib_testkit::SERVICE;
 use pb::attempt_result::Outcome as Ended;
 use pb::log_entry::Event;
 use pb::receive_result::Outcome;
@@ -105,7 +106,7 @@ async fn an_unknown_outcome_is_settled_by_a_status() {
 #[tokio::test]
 async fn a_session_message_is_sent_once_more_and_then_never_again() {
     let world = World::start().await;
-    let mut log = world.watch("service", "").await;
+    let mut log = world.watch(SERVICE, "").await;
     let mut outbox = world.outbox().await;
     world.says("w1", PHONE, "hi").await;
     let intent = outbox.next().await;
@@ -138,7 +139,7 @@ async fn a_session_message_is_sent_once_more_and_then_never_again() {
 #[tokio::test]
 async fn a_template_is_never_sent_twice() {
     let world = World::start().await;
-    let mut log = world.watch("service", "").await;
+    let mut log = world.watch(SERVICE, "").await;
     let mut outbox = world.outbox().await;
     let sent = crate::desk::send_template(&world, "sue", "k1")
         .await
@@ -194,7 +195,7 @@ async fn a_status_may_come_before_the_answer_or_before_the_id_is_known() {
 #[tokio::test]
 async fn the_flow_hears_of_a_message_meta_refused() {
     let world = World::start().await;
-    let mut log = world.watch("service", "").await;
+    let mut log = world.watch(SERVICE, "").await;
     let mut outbox = world.outbox().await;
     world.says("w1", PHONE, "hi").await;
     let intent = outbox.next().await;
@@ -219,7 +220,7 @@ async fn the_flow_hears_of_a_message_meta_refused() {
 #[tokio::test]
 async fn what_still_waits_when_the_window_closes_is_withdrawn() {
     let world = World::start().await;
-    let mut log = world.watch("service", "").await;
+    let mut log = world.watch(SERVICE, "").await;
     let mut outbox = world.outbox().await;
     world.says("w1", PHONE, "hi").await;
     let intent = outbox.next().await;
@@ -249,7 +250,7 @@ async fn everything_ready_is_announced_again_after_a_restart() {
 async fn late_certainty_about_the_first_copy_counts_and_both_copies_have_statuses() {
     let world = World::start().await;
     let mut outbox = world.outbox().await;
-    let mut log = world.watch("service", "").await;
+    let mut log = world.watch(SERVICE, "").await;
     world.says("w1", PHONE, "hi").await;
     let intent = outbox.next().await;
     assert!(world.grant(&intent.message_id, 1).await);
@@ -281,7 +282,7 @@ async fn late_certainty_about_the_first_copy_counts_and_both_copies_have_statuse
 #[tokio::test]
 async fn what_cannot_be_sent_for_a_day_does_not_block_its_conversation() {
     let world = World::start().await;
-    let mut log = world.watch("service", "").await;
+    let mut log = world.watch(SERVICE, "").await;
     let mut outbox = world.outbox().await;
     let sent = crate::desk::send_template(&world, "sue", "k1")
         .await

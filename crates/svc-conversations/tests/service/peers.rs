@@ -3,71 +3,40 @@
 use std::sync::{Arc, Mutex};
 
 use core_types::Timestamp;
-use lib_proto::accounts::directory_service_server::DirectoryService;
-use lib_proto::accounts::{self, NumberRecord};
+use lib_proto::accounts::{Connector, Number, NumberRecord};
 use lib_proto::common::content::Content as Said;
 use lib_proto::common::{Content, Text};
 use lib_proto::flow_runner::flow_runner_service_server::FlowRunnerService;
 use lib_proto::flow_runner::{self as fr, advanced, flow_effect::Effect, flow_input::Input};
 use lib_proto::templates::template_service_server::TemplateService;
 use lib_proto::{templates as tp, timestamp_to_proto};
+use lib_testkit::Directory;
 use tonic::{Request, Response, Status};
 
 /// How long the scripted flow waits for an answer.
 pub(crate) const FLOW_WAIT: u64 = 600;
 
-/// Knows the numbers `n1` (tenant acme, flow), `n2` (tenant other, flow) and `n3` (acme, no flow).
-#[derive(Clone)]
-pub(crate) struct Accounts;
-
-fn record(id: &str) -> Option<NumberRecord> {
-    let (tenant, flow) = match id {
-        "n1" => ("acme", "guide"),
-        "n2" => ("other", "guide"),
-        "n3" => ("acme", ""),
-        _ => return None,
-    };
-    Some(NumberRecord {
-        number: Some(accounts::Number {
+/// Knows the numbers `n1` (tenant acme, flow), `n2` (tenant other, flow) and `n3` (acme, no flow),
+/// and the account `w1` of acme.
+pub(crate) fn accounts() -> Directory {
+    let record = |id: &str, tenant: &str, flow: &str, waba: Option<&str>| NumberRecord {
+        number: Some(Number {
             id: id.to_owned(),
             flow_id: flow.to_owned(),
-            ..accounts::Number::default()
+            ..Number::default()
+        }),
+        connector: waba.map(|waba| Connector {
+            waba_id: waba.to_owned(),
+            ..Connector::default()
         }),
         tenant_id: tenant.to_owned(),
         ..NumberRecord::default()
-    })
-}
-
-#[tonic::async_trait]
-impl DirectoryService for Accounts {
-    async fn resolve_numbers(
-        &self,
-        request: Request<accounts::ResolveNumbersRequest>,
-    ) -> Result<Response<accounts::ResolveNumbersResponse>, Status> {
-        let ids = request.into_inner().number_ids;
-        let numbers = ids.iter().filter_map(|id| record(id)).collect();
-        Ok(Response::new(accounts::ResolveNumbersResponse { numbers }))
-    }
-
-    async fn resolve_waba(
-        &self,
-        request: Request<accounts::ResolveWabaRequest>,
-    ) -> Result<Response<accounts::ResolveWabaResponse>, Status> {
-        if request.into_inner().waba_id != "w1" {
-            return Err(Status::not_found("no such account"));
-        }
-        Ok(Response::new(accounts::ResolveWabaResponse {
-            tenant_id: "acme".to_owned(),
-            ..accounts::ResolveWabaResponse::default()
-        }))
-    }
-
-    async fn resolve_access_token(
-        &self,
-        _: Request<accounts::ResolveAccessTokenRequest>,
-    ) -> Result<Response<accounts::Caller>, Status> {
-        Err(Status::not_found("no such token"))
-    }
+    };
+    Directory::of([
+        record("n1", "acme", "guide", Some("w1")),
+        record("n2", "other", "guide", None),
+        record("n3", "acme", "", Some("w1")),
+    ])
 }
 
 /// Greets, asks, and routes `1` to sales; `bye` ends, `break` fails, a timeout or a failed send

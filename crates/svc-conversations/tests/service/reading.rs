@@ -1,6 +1,7 @@
 //! Lists, search, and following the log.
 
 use lib_proto::conversations as pb;
+use lib_testkit::SERVICE;
 use tonic::Code;
 
 use crate::world::World;
@@ -106,7 +107,7 @@ async fn search_finds_all_words_in_any_order() {
 async fn following_goes_on_where_it_stopped() {
     let mut world = World::start().await;
     world.says("w1", "16505551111", "hi").await;
-    let mut whole = world.watch("service", "").await;
+    let mut whole = world.watch(SERVICE, "").await;
     let mut entries = vec![whole.next().await];
     while entries.last().unwrap().sequence < world.conversation("16505551111").await.sequence {
         entries.push(whole.next().await);

@@ -1,17 +1,10 @@
 //! A running service with a clock of its own, and short ways to talk to it.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use core_types::{
     ContactIdentity, Content, DeliveryStatus, Fact, FactBody, InboundMessage, NumberId,
-    StatusUpdate, TenantId, Timestamp, WabaId, WhatsAppMessageId,
+    StatusUpdate, Timestamp, WabaId, WhatsAppMessageId,
 };
-use lib_platform::server::Options;
-use lib_platform::{
-    Authenticator, AuthorizedChannel, Caller, Clock, Context, IdSource, Lifecycle, Listeners,
-    Peers, Role, channel, serve,
-};
+use lib_platform::{AuthorizedChannel, Clock, IdSource, Parts, Role};
 use lib_proto::accounts::directory_service_server::DirectoryServiceServer;
 use lib_proto::conversations::conversation_log_service_client::ConversationLogServiceClient;
 use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
@@ -20,11 +13,11 @@ use lib_proto::conversations::{self as pb, log_entry::Event};
 use lib_proto::flow_runner::flow_runner_service_server::FlowRunnerServiceServer;
 use lib_proto::templates::template_service_server::TemplateServiceServer;
 use lib_proto::timestamp_to_proto;
+use lib_testkit::{Host, SERVICE, context, user, within};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tonic::Streaming;
 
-use crate::peers::{Accounts, Flows, Templates};
+use crate::peers::{Flows, Templates, accounts};
 
 /// When every test begins, in Unix seconds.
 const START: i64 = 1_795_000_000;
@@ -35,79 +28,50 @@ pub(crate) struct World {
     pub(crate) flows: Flows,
     folder: TempDir,
     ids: IdSource,
-    life: Lifecycle,
-    address: String,
-}
-
-fn users(address: &str) -> Vec<(String, Caller)> {
-    let _ = address;
-    let user = |tenant: &str, user: &str, role| Caller::User {
-        tenant: TenantId::new(tenant).unwrap(),
-        user: user.to_owned(),
-        roles: BTreeSet::from([role]),
-    };
-    vec![
-        (
-            "service".into(),
-            Caller::Service {
-                name: "test".into(),
-            },
-        ),
-        ("ada".into(), user("acme", "ada", Role::Agent)),
-        ("bob".into(), user("acme", "bob", Role::Agent)),
-        ("sue".into(), user("acme", "sue", Role::Supervisor)),
-        ("eve".into(), user("other", "eve", Role::Administrator)),
-    ]
+    peers: Host,
+    /// Empty only while it is started again.
+    running: Option<Host>,
 }
 
 impl World {
     pub(crate) async fn start() -> Self {
+        let clock = Clock::virtual_at(Timestamp::from_seconds(START).unwrap());
+        let flows = Flows::default();
+        let parts = Parts::new()
+            .grpc(DirectoryServiceServer::new(accounts()))
+            .grpc(FlowRunnerServiceServer::new(flows.clone()))
+            .grpc(TemplateServiceServer::new(Templates));
         let mut world = Self {
-            clock: Clock::virtual_at(Timestamp::from_seconds(START).unwrap()),
-            flows: Flows::default(),
+            peers: Host::peer(parts, &clock).await,
+            clock,
+            flows,
             folder: TempDir::new().unwrap(),
             ids: IdSource::counted(),
-            life: Lifecycle::new(),
-            address: String::new(),
+            running: None,
         };
         world.run().await;
         world
     }
 
     async fn run(&mut self) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        self.address = format!("http://{}", listener.local_addr().unwrap());
-        self.life = Lifecycle::new();
-        let addresses = [("*".to_owned(), self.address.clone())];
-        let context = Context {
-            clock: self.clock.clone(),
-            ids: self.ids.clone(),
-            life: self.life.clone(),
-            peers: Peers::new(addresses, "service").unwrap(),
-            data_dir: self.folder.path().to_owned(),
-        };
-        let parts = svc_conversations::start(svc_conversations::Config::default(), context).await;
-        let parts = parts
-            .unwrap()
-            .grpc(DirectoryServiceServer::new(Accounts))
-            .grpc(FlowRunnerServiceServer::new(self.flows.clone()))
-            .grpc(TemplateServiceServer::new(Templates));
-        let listeners = Listeners {
-            grpc: listener,
-            http: None,
-        };
-        let options = Options {
-            authenticator: Authenticator::new(self.clock.clone(), users(&self.address), None),
-            reflection: None,
-        };
-        let life = self.life.clone();
-        tokio::spawn(async move { serve(parts, listeners, options, &life).await.unwrap() });
+        let mut context = context(self.folder.path(), &self.clock, &self.peers.url);
+        // Ids go on where they were: what is stored has its own.
+        context.ids = self.ids.clone();
+        let config = svc_conversations::Config::default();
+        let parts = svc_conversations::start(config, context.clone());
+        let users = [
+            ("ada", user("acme", "ada", Role::Agent)),
+            ("bob", user("acme", "bob", Role::Agent)),
+            ("sue", user("acme", "sue", Role::Supervisor)),
+            ("eve", user("other", "eve", Role::Administrator)),
+        ];
+        let running = Host::start(parts.await.unwrap(), &context, &users).await;
+        self.running = Some(running);
     }
 
     /// Stops the service and starts it again on the same files.
     pub(crate) async fn restart(&mut self) {
-        self.life.stop();
-        assert!(self.life.drained(Duration::from_secs(10)).await);
+        self.running.take().unwrap().stop().await;
         self.run().await;
     }
 
@@ -136,7 +100,7 @@ impl World {
     }
 
     fn channel(&self, token: &str) -> AuthorizedChannel {
-        channel::connect(&self.address, token).unwrap()
+        self.running.as_ref().unwrap().channel(token)
     }
 
     pub(crate) fn people(&self, token: &str) -> ConversationServiceClient<AuthorizedChannel> {
@@ -144,7 +108,7 @@ impl World {
     }
 
     pub(crate) fn log(&self) -> ConversationLogServiceClient<AuthorizedChannel> {
-        ConversationLogServiceClient::new(self.channel("service"))
+        ConversationLogServiceClient::new(self.channel(SERVICE))
     }
 
     pub(crate) async fn receive(&self, facts: Vec<Fact>) -> Vec<Outcome> {
@@ -229,7 +193,7 @@ impl World {
             contact: phone.to_owned(),
             ..pb::ListConversationsRequest::default()
         };
-        let found = self.people("service").list_conversations(request).await;
+        let found = self.people(SERVICE).list_conversations(request).await;
         let mut found = found.unwrap().into_inner().conversations;
         assert_eq!(found.len(), 1, "conversations of {phone}");
         found.remove(0)
@@ -237,7 +201,7 @@ impl World {
 
     pub(crate) async fn engagement(&self, id: &str) -> pb::Engagement {
         let request = pb::GetEngagementRequest { id: id.to_owned() };
-        let found = self.people("service").get_engagement(request).await;
+        let found = self.people(SERVICE).get_engagement(request).await;
         found.unwrap().into_inner()
     }
 
@@ -247,7 +211,7 @@ impl World {
             page_size: 500,
             ..pb::ListMessagesRequest::default()
         };
-        let found = self.people("service").list_messages(request).await;
+        let found = self.people(SERVICE).list_messages(request).await;
         found.unwrap().into_inner().messages
     }
 
@@ -358,12 +322,6 @@ impl World {
     }
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        self.life.stop();
-    }
-}
-
 /// Entries as they come.
 pub(crate) struct Follower {
     stream: Streaming<pb::WatchResponse>,
@@ -373,8 +331,7 @@ pub(crate) struct Follower {
 impl Follower {
     pub(crate) async fn next(&mut self) -> pb::LogEntry {
         while self.waiting.is_empty() {
-            let wait = tokio::time::timeout(Duration::from_secs(10), self.stream.message());
-            let answer = wait.await.expect("no entry came").unwrap().unwrap();
+            let answer = within(self.stream.message()).await.unwrap().unwrap();
             self.waiting = answer.entries;
         }
         self.waiting.remove(0)
@@ -412,13 +369,8 @@ pub(crate) struct Intents {
 impl Intents {
     pub(crate) async fn next(&mut self) -> pb::OutboxIntent {
         while self.waiting.is_empty() {
-            let wait = tokio::time::timeout(Duration::from_secs(10), self.stream.message());
-            self.waiting = wait
-                .await
-                .expect("no intent came")
-                .unwrap()
-                .unwrap()
-                .intents;
+            let answer = within(self.stream.message()).await.unwrap().unwrap();
+            self.waiting = answer.intents;
         }
         self.waiting.remove(0)
     }
