@@ -1,9 +1,14 @@
 //! `frontdesk agent`: an agent's desk in the terminal. It uses the public APIs of routing (offers),
-//! conversations (history, sending, wrap-up) and templates.
+//! conversations (history, sending, wrap-up), templates and accounts (names).
 
+mod calls;
 mod command;
+mod conversation;
 mod link;
 mod model;
+mod panel;
+mod pipe;
+mod template;
 mod view;
 
 use std::time::Duration;
@@ -12,149 +17,369 @@ use anyhow::Context as _;
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use futures_util::StreamExt as _;
 use lib_platform::Clock;
+use lib_proto::routing::{AcceptOffer, AgentPresence, DeclineOffer, SetPresence, desk_command};
+use lib_proto::routing::{Offer, desk_event};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::sync::mpsc;
 
+use crate::agent::calls::{Job, Saying};
 use crate::agent::command::Command;
+use crate::agent::conversation::Open;
 use crate::agent::link::{Link, News};
-use crate::agent::model::Desk;
+use crate::agent::model::{Connection, Desk, Panel};
 use crate::cli::AgentArgs;
 use crate::installation::dev_token;
 use crate::terminal::{Screen, is_interactive};
 
-/// How long a desk that reads from a pipe stays after the last line.
+/// How long a desk that reads from a pipe stays after the last line and the last news.
 const STAY: Duration = Duration::from_secs(3);
+/// What an agent is told who types at a desk that another terminal has.
+const ELSEWHERE: &str = "The desk is open in another terminal; /open takes it back.";
 
 /// Runs the desk until the agent leaves.
 ///
 /// # Errors
-/// When the terminal fails. Troubles with the installation are shown, and tried again.
+/// When the terminal fails, the installation refuses the desk, or it is not there and nobody is
+/// there to wait for it.
 pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<()> {
     let token = args.token.clone().unwrap_or_else(|| dev_token(&args.agent));
-    let (mut link, news) = Link::open(&args.server.server, &token, args.capacity)?;
+    let (link, news) = Link::open(&args.server.server, &token, args.capacity)?;
     let mut desk = Desk::new(args.agent);
-    let outcome = if is_interactive() {
-        on_screen(&mut link, &mut desk, news).await
+    if is_interactive() {
+        on_screen(&link, &mut desk, news).await?;
+        let left = desk.open.len();
+        if left > 0 && desk.connection != Connection::Elsewhere {
+            println!("Still yours: {left} of your conversations. They are here when you are back.");
+        }
+        Ok(())
     } else {
-        on_pipe(&mut link, &mut desk, news).await
-    };
-    link.close();
-    outcome
+        on_pipe(&link, &mut desk, news).await
+    }
 }
 
-type NewsReceiver = tokio::sync::mpsc::Receiver<News>;
+type NewsReceiver = mpsc::Receiver<News>;
 
-async fn on_screen(link: &mut Link, desk: &mut Desk, mut news: NewsReceiver) -> anyhow::Result<()> {
+async fn on_screen(link: &Link, desk: &mut Desk, mut news: NewsReceiver) -> anyhow::Result<()> {
     let clock = Clock::system();
     let mut screen = Screen::take()?;
     let mut keys = EventStream::new();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
-        screen
-            .0
-            .draw(|frame| view::draw(frame, desk, clock.now()))?;
+        screen.draw(|frame| view::draw(frame, desk, clock.now()))?;
         tokio::select! {
             // Countdowns move once a second.
             _ = second.tick() => {}
             key = keys.next() => match key.context("the terminal is gone")?? {
                 Event::Key(key) if key.kind == KeyEventKind::Press => {
-                    if let Some(command) = key_command(desk, key) {
-                        if command == Command::Quit {
-                            return Ok(());
-                        }
-                        act(link, desk, command).await;
+                    match key_command(desk, key) {
+                        Some(Command::Quit) => return Ok(()),
+                        Some(command) => act(link, desk, command),
+                        None => {}
                     }
                 }
                 Event::Paste(text) => desk.editor.insert(&text),
                 _ => {}
             },
             item = news.recv() => {
-                let item = item.context("the desk is closed")?;
-                take_in(link, desk, item).await;
+                let mut next = item;
+                if next.is_none() {
+                    anyhow::bail!("the desk is closed");
+                }
+                while let Some(item) = next {
+                    if is_offer(&item) {
+                        Screen::ring();
+                    }
+                    take_in(link, desk, item)?;
+                    next = news.try_recv().ok();
+                }
             }
         }
     }
+}
+
+fn is_offer(news: &News) -> bool {
+    matches!(news, News::Desk(event)
+        if matches!(event.event, Some(desk_event::Event::Offered(_))))
 }
 
 /// What a key means: editing, or a command.
 fn key_command(desk: &mut Desk, key: KeyEvent) -> Option<Command> {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    let alt = key.modifiers.contains(KeyModifiers::ALT);
+    let empty = desk.editor.is_empty();
     match key.code {
-        KeyCode::Char('c' | 'd') if control => Some(Command::Quit),
-        KeyCode::Char('r') if control => Some(desk.toggle_ready()),
-        KeyCode::Tab => Some(Command::Next),
-        KeyCode::Esc if desk.offers.is_empty() => None,
-        KeyCode::Esc => Some(Command::Decline),
-        KeyCode::Enter if desk.editor.is_empty() => {
-            (!desk.offers.is_empty()).then_some(Command::Accept)
+        KeyCode::Char('c') if control => return Some(Command::Quit),
+        KeyCode::Char('d') if control => return empty.then_some(Command::Quit),
+        KeyCode::Char('r') if control => return Some(desk.toggle_ready()),
+        KeyCode::F(1) => return Some(Command::Help),
+        KeyCode::Tab => return Some(Command::Next),
+        KeyCode::Esc => return escape(desk),
+        KeyCode::Enter if alt => {}
+        KeyCode::Enter if empty && desk.connection == Connection::Elsewhere => {
+            return Some(Command::Reopen);
         }
-        KeyCode::Enter => {
-            let line = desk.editor.take();
-            match command::parse(&line) {
-                Ok(command) => Some(command),
-                Err(problem) => {
-                    desk.notice = Some(problem);
-                    None
-                }
-            }
+        KeyCode::Enter if empty => {
+            desk.panel = None;
+            return (!desk.offers.is_empty()).then_some(Command::Accept);
         }
+        KeyCode::Enter => return typed(desk),
         KeyCode::PageUp => {
-            desk.scroll(8);
-            None
+            if let Some(open) = desk.current() {
+                open.scroll.page_up();
+            }
+            return None;
         }
         KeyCode::PageDown => {
-            desk.scroll(-8);
-            None
+            if let Some(open) = desk.current() {
+                open.scroll.page_down();
+            }
+            return None;
         }
-        _ => {
-            desk.editor.key(key);
+        _ => {}
+    }
+    desk.editor.key(key);
+    None
+}
+
+/// Leaves what is in the foreground: a panel, the typed text, the offer, an old notice.
+fn escape(desk: &mut Desk) -> Option<Command> {
+    if desk.panel.take().is_some() {
+        return None;
+    }
+    if !desk.editor.is_empty() {
+        // Into the history: Up brings it back.
+        desk.editor.take();
+        return None;
+    }
+    if !desk.offers.is_empty() {
+        return Some(Command::Decline);
+    }
+    desk.notice = None;
+    if let Some(open) = desk.current() {
+        open.scroll.to_end();
+    }
+    None
+}
+
+fn typed(desk: &mut Desk) -> Option<Command> {
+    let line = desk.editor.take();
+    if line.trim().is_empty() {
+        return None;
+    }
+    match understand(desk, &line) {
+        Ok(command) => command,
+        Err(problem) => {
+            desk.notice = Some(problem);
             None
         }
     }
 }
 
+fn understand(desk: &mut Desk, line: &str) -> Result<Option<Command>, String> {
+    let command = command::parse(line)?;
+    desk.meant(command)
+}
+
 /// Carries a command out; what goes wrong is shown.
-async fn act(link: &mut Link, desk: &mut Desk, command: Command) {
+fn act(link: &Link, desk: &mut Desk, command: Command) {
     desk.notice = None;
-    if let Err(problem) = link.carry_out(desk, command).await {
+    if command != Command::Next {
+        desk.panel = None;
+    }
+    if let Err(problem) = carry_out(link, desk, command) {
         desk.notice = Some(problem);
     }
 }
 
-/// Takes news in, and fetches what they call for.
-async fn take_in(link: &mut Link, desk: &mut Desk, item: News) {
-    for conversation in desk.apply(item) {
-        if let Err(problem) = link.load(desk, &conversation).await {
-            desk.notice = Some(problem);
+fn carry_out(link: &Link, desk: &mut Desk, command: Command) -> Result<(), String> {
+    match command {
+        Command::Ready => presence(link, desk, AgentPresence::Ready)?,
+        Command::Away => presence(link, desk, AgentPresence::NotReady)?,
+        Command::Accept => {
+            let offer = offered(desk)?;
+            let (offer_id, epoch) = (offer.id.clone(), offer.epoch);
+            let accept = AcceptOffer { offer_id, epoch };
+            to_routing(link, desk, desk_command::Command::Accept(accept))?;
+        }
+        Command::Decline => {
+            let offer = offered(desk)?;
+            let (offer_id, epoch) = (offer.id.clone(), offer.epoch);
+            let decline = DeclineOffer { offer_id, epoch };
+            to_routing(link, desk, desk_command::Command::Decline(decline))?;
+        }
+        Command::Say(text) => {
+            let (saying, typed) = (Saying::Text(text.clone()), text);
+            send(link, desk, saying, typed)?;
+        }
+        Command::Template { name, rest } => {
+            let name = match name.parse() {
+                Ok(number) => desk.template_name(number)?,
+                Err(_) => name,
+            };
+            // A number may stand for a name and a language.
+            let (name, language) = name.split_once(' ').unwrap_or((&name, ""));
+            let rest = format!("{language} {rest}").trim().to_owned();
+            let typed = format!("/template {name} {rest}");
+            let name = name.to_owned();
+            send(link, desk, Saying::Template { name, rest }, typed)?;
+        }
+        Command::Templates => {
+            link.call(Job::Templates);
+            desk.panel = Some(Panel::Templates);
+        }
+        Command::Help => desk.panel = Some(Panel::Help),
+        Command::WrapUp => {
+            let open = shown(desk)?;
+            if open.in_wrap_up() {
+                open.disposition("")?;
+            } else {
+                link.call(Job::WrapUp(open.seen()));
+            }
+        }
+        Command::Done { disposition, note } => {
+            let open = shown(desk)?;
+            link.call(Job::Complete {
+                seen: open.seen(),
+                talking: !open.in_wrap_up(),
+                disposition: open.disposition(&disposition)?,
+                note,
+            });
+        }
+        Command::Transfer(queue) => {
+            let seen = shown(desk)?.seen();
+            link.call(Job::Transfer { seen, queue });
+        }
+        Command::Next => desk.next(),
+        Command::Reopen if desk.connection == Connection::Elsewhere => link.reopen()?,
+        Command::Reopen => return Err("This desk is open here.".to_owned()),
+        Command::Quit => {}
+    }
+    Ok(())
+}
+
+fn shown(desk: &Desk) -> Result<&Open, String> {
+    if desk.connection == Connection::Elsewhere {
+        return Err(ELSEWHERE.to_owned());
+    }
+    desk.current().ok_or_else(|| {
+        if desk.offers.is_empty() {
+            "There is no conversation on your desk.".to_owned()
+        } else {
+            "Accept the offer first: Enter on an empty line, or /accept.".to_owned()
+        }
+    })
+}
+
+fn offered(desk: &Desk) -> Result<&Offer, String> {
+    let first = desk.offers.first();
+    first.ok_or_else(|| "There is no offer on your desk.".to_owned())
+}
+
+fn presence(link: &Link, desk: &Desk, presence: AgentPresence) -> Result<(), String> {
+    let presence = presence.into();
+    let command = desk_command::Command::SetPresence(SetPresence { presence });
+    to_routing(link, desk, command)
+}
+
+fn to_routing(link: &Link, desk: &Desk, command: desk_command::Command) -> Result<(), String> {
+    match desk.connection {
+        Connection::Open => link.command(command),
+        Connection::Down(_) => Err("There is no connection; try again when it is back.".to_owned()),
+        Connection::Elsewhere => Err(ELSEWHERE.to_owned()),
+    }
+}
+
+/// Has a message sent. Where that cannot be, what was typed goes back to the editor.
+fn send(link: &Link, desk: &mut Desk, saying: Saying, typed: String) -> Result<(), String> {
+    match shown(desk).map(Open::seen) {
+        Ok(seen) => {
+            if let Some(open) = desk.current() {
+                open.scroll.to_end();
+            }
+            link.call(Job::Send {
+                seen,
+                saying,
+                typed,
+            });
+            Ok(())
+        }
+        Err(problem) => {
+            desk.editor.set(&typed);
+            Err(problem)
         }
     }
 }
 
+/// Takes news in, and has fetched what they call for.
+fn take_in(link: &Link, desk: &mut Desk, item: News) -> anyhow::Result<()> {
+    if let News::Down {
+        problem,
+        hopeless: true,
+    } = &item
+    {
+        anyhow::bail!("{problem} Is `{}` an agent there?", desk.agent);
+    }
+    for job in desk.apply(item) {
+        link.call(job);
+    }
+    Ok(())
+}
+
 /// Commands on standard input, news on standard output: for pipes.
-async fn on_pipe(link: &mut Link, desk: &mut Desk, mut news: NewsReceiver) -> anyhow::Result<()> {
-    let mut typed = BufReader::new(tokio::io::stdin()).lines();
+async fn on_pipe(link: &Link, desk: &mut Desk, mut news: NewsReceiver) -> anyhow::Result<()> {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut open = true;
+    let mut stood = false;
+    let mut down = None;
     loop {
+        let ready = desk.connection == Connection::Open;
+        let mut listed = false;
         tokio::select! {
-            next = typed.next_line(), if open => match next? {
+            next = lines.next_line(), if open && ready => match next? {
                 Some(line) if line.trim().is_empty() => {}
-                Some(line) => match command::parse(&line) {
-                    Ok(Command::Quit) => return Ok(()),
-                    Ok(command) => act(link, desk, command).await,
+                Some(line) => match understand(desk, &line) {
+                    Ok(Some(Command::Quit)) => return Ok(()),
+                    Ok(Some(command)) => act(link, desk, command),
+                    Ok(None) => {}
                     Err(problem) => desk.notice = Some(problem),
                 },
                 None => open = false,
             },
             item = news.recv() => {
                 let item = item.context("the desk is closed")?;
-                if let Some(line) = view::plain(&item) {
+                if let Some(line) = pipe::plain(&item) {
                     println!("{line}");
                 }
-                take_in(link, desk, item).await;
+                listed = matches!(item, News::Templates(_));
+                if let News::Elsewhere = item {
+                    anyhow::bail!("this desk was opened in another terminal");
+                }
+                take_in(link, desk, item)?;
             }
             () = tokio::time::sleep(STAY), if !open => return Ok(()),
         }
-        if let Some(notice) = desk.notice.take() {
-            println!("-- {notice}");
+        stood |= desk.connection == Connection::Open;
+        if let Connection::Down(problem) = &desk.connection
+            && *problem != down
+        {
+            down.clone_from(problem);
+            let problem = problem.as_deref().unwrap_or_default();
+            anyhow::ensure!(stood, "{problem}");
+            println!("-- {problem} Trying again …");
         }
+        show_plainly(desk, listed);
+    }
+}
+
+/// Prints what a screen would show beside the conversation; templates once they are `listed`.
+fn show_plainly(desk: &mut Desk, listed: bool) {
+    if desk.panel == Some(Panel::Help) || listed {
+        if let Some(text) = panel::plain(desk) {
+            println!("{text}");
+        }
+        desk.panel = None;
+    }
+    if let Some(notice) = desk.notice.take() {
+        println!("-- {notice}");
     }
 }

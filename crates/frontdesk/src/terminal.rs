@@ -1,160 +1,56 @@
-//! What the terminal programs share: the screen, a line editor that knows emoji, wrapping, times.
+//! What the terminal programs share: the screen, a line editor that knows emoji, scrolling,
+//! wrapping, times.
+
+mod editor;
+mod screen;
+mod scroll;
+mod trouble;
 
 use std::io::{IsTerminal as _, stdout};
 
 use core_types::Timestamp;
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use jiff::Zoned;
 use jiff::tz::TimeZone;
-use ratatui::DefaultTerminal;
+use ratatui::Frame;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::Stylize as _;
+use ratatui::text::Line;
+use ratatui::widgets::{Block, BorderType, Paragraph};
 use unicode_segmentation::UnicodeSegmentation as _;
 use unicode_width::UnicodeWidthStr as _;
+
+pub(crate) use self::editor::LineEditor;
+pub(crate) use self::screen::Screen;
+pub(crate) use self::scroll::Scroll;
+pub(crate) use self::trouble::{Trouble, sentence};
 
 /// Whether a person sits in front of this program.
 pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && stdout().is_terminal()
 }
 
-/// The whole screen; given back when dropped.
-pub(crate) struct Screen(pub(crate) DefaultTerminal);
-
-impl Screen {
-    /// Takes the screen.
-    ///
-    /// # Errors
-    /// When the terminal refuses.
-    pub(crate) fn take() -> anyhow::Result<Self> {
-        Ok(Self(ratatui::try_init()?))
-    }
+/// The height of the editor's frame in a screen of `width` columns.
+pub(crate) fn editor_height(editor: &LineEditor, width: u16) -> u16 {
+    let rows = editor.shown(usize::from(width.saturating_sub(2))).rows;
+    u16::try_from(rows.len()).unwrap_or(1) + 2
 }
 
-impl Drop for Screen {
-    fn drop(&mut self) {
-        ratatui::restore();
-    }
-}
-
-/// One line of text under edit. Moves and deletes by what people see as one character.
-#[derive(Debug, Default)]
-pub(crate) struct LineEditor {
-    text: Vec<String>,
-    cursor: usize,
-    history: Vec<String>,
-    /// Position in the history; its length means the line under edit.
-    recalled: usize,
-}
-
-impl LineEditor {
-    /// The text.
-    pub(crate) fn text(&self) -> String {
-        self.text.concat()
-    }
-
-    /// Whether nothing is typed.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.text.is_empty()
-    }
-
-    /// The part of the text that fits `width` columns around the cursor, and the cursor's column.
-    pub(crate) fn visible(&self, width: usize) -> (String, usize) {
-        let mut start = self.cursor;
-        let mut used = 0;
-        while start > 0 && used + self.text[start - 1].width() < width {
-            start -= 1;
-            used += self.text[start].width();
-        }
-        let mut shown = String::new();
-        for part in &self.text[start..] {
-            if shown.width() + part.width() > width {
-                break;
-            }
-            shown.push_str(part);
-        }
-        (shown, used)
-    }
-
-    /// Takes the line out, to be acted on.
-    pub(crate) fn take(&mut self) -> String {
-        let line = self.text();
-        if !line.trim().is_empty() {
-            self.history.push(line.clone());
-        }
-        self.set("");
-        line
-    }
-
-    fn set(&mut self, text: &str) {
-        self.text = text.graphemes(true).map(str::to_owned).collect();
-        self.cursor = self.text.len();
-        if text.is_empty() {
-            self.recalled = self.history.len();
-        }
-    }
-
-    /// Inserts typed or pasted text; line ends become spaces.
-    pub(crate) fn insert(&mut self, text: &str) {
-        let before: String = self.text[..self.cursor].concat();
-        let after: String = self.text[self.cursor..].concat();
-        let before = before + &text.replace(['\r', '\n', '\t'], " ");
-        // Segmented again as a whole: an emoji may arrive in several pieces.
-        self.text = format!("{before}{after}")
-            .graphemes(true)
-            .map(str::to_owned)
-            .collect();
-        self.cursor = before.graphemes(true).count().min(self.text.len());
-    }
-
-    /// Handles an editing key; returns whether it was one.
-    pub(crate) fn key(&mut self, key: KeyEvent) -> bool {
-        let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        match key.code {
-            KeyCode::Char('a') if control => self.cursor = 0,
-            KeyCode::Char('e') if control => self.cursor = self.text.len(),
-            KeyCode::Char('u') if control => {
-                self.text.drain(..self.cursor);
-                self.cursor = 0;
-            }
-            KeyCode::Char('k') if control => self.text.truncate(self.cursor),
-            KeyCode::Char('w') if control => self.delete_word(),
-            KeyCode::Char(_) if control => return false,
-            KeyCode::Char(typed) => self.insert(typed.encode_utf8(&mut [0; 4])),
-            KeyCode::Backspace if self.cursor > 0 => {
-                self.cursor -= 1;
-                self.text.remove(self.cursor);
-            }
-            KeyCode::Delete if self.cursor < self.text.len() => {
-                self.text.remove(self.cursor);
-            }
-            KeyCode::Left => self.cursor = self.cursor.saturating_sub(1),
-            KeyCode::Right => self.cursor = (self.cursor + 1).min(self.text.len()),
-            KeyCode::Home => self.cursor = 0,
-            KeyCode::End => self.cursor = self.text.len(),
-            KeyCode::Up => self.recall(self.recalled.checked_sub(1)),
-            KeyCode::Down => self.recall(Some(self.recalled + 1)),
-            _ => return false,
-        }
-        true
-    }
-
-    fn delete_word(&mut self) {
-        while self.cursor > 0 && self.text[self.cursor - 1].trim().is_empty() {
-            self.cursor -= 1;
-            self.text.remove(self.cursor);
-        }
-        while self.cursor > 0 && !self.text[self.cursor - 1].trim().is_empty() {
-            self.cursor -= 1;
-            self.text.remove(self.cursor);
-        }
-    }
-
-    fn recall(&mut self, position: Option<usize>) {
-        let Some(position) = position else { return };
-        if position > self.history.len() {
-            return;
-        }
-        self.recalled = position;
-        let line = self.history.get(position).cloned().unwrap_or_default();
-        self.set(&line);
-        self.recalled = position;
+/// Draws the editor with its cursor, or the hint while nothing is typed.
+pub(crate) fn draw_editor(frame: &mut Frame<'_>, editor: &LineEditor, hint: &str, area: Rect) {
+    let block = Block::bordered().border_type(BorderType::Rounded);
+    let inner = block.inner(area);
+    let shown = editor.shown(usize::from(inner.width));
+    let lines: Vec<Line<'_>> = if editor.is_empty() {
+        vec![Line::from(hint.dim())]
+    } else {
+        shown.rows.into_iter().map(Line::from).collect()
+    };
+    frame.render_widget(block, area);
+    frame.render_widget(Paragraph::new(lines), inner);
+    let offset = |start: u16, by: usize| start.saturating_add(u16::try_from(by).unwrap_or(0));
+    let cursor = Position::new(offset(inner.x, shown.column), offset(inner.y, shown.row));
+    if inner.contains(cursor) {
+        frame.set_cursor_position(cursor);
     }
 }
 
@@ -182,29 +78,64 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// `text` without control characters, so that nobody's message can steer the terminal.
+/// `text` without characters that act instead of being seen, so that nobody's message can steer the
+/// terminal or turn the direction of what others wrote.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\n' {
-                '\u{FFFD}'
-            } else {
-                c
-            }
-        })
-        .collect()
+    let shown = text.chars().filter_map(|c| match c {
+        '\n' => Some(c),
+        '\t' => Some(' '),
+        '\r' => None,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Some('\u{FFFD}'),
+        c if c.is_control() => Some('\u{FFFD}'),
+        c => Some(c),
+    });
+    shown.collect()
+}
+
+/// At most `width` columns of `text`, with an ellipsis where something was left out.
+pub(crate) fn shorten(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    for part in text.graphemes(true) {
+        if short.width() + part.width() + 1 > width {
+            break;
+        }
+        short.push_str(part);
+    }
+    short.push('…');
+    short
+}
+
+/// `text` on one line.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn local(at: Timestamp) -> Option<Zoned> {
+    let at = jiff::Timestamp::from_microsecond(at.as_micros()).ok()?;
+    Some(at.to_zoned(TimeZone::system()))
 }
 
 /// The hour and minute of `at`, where the person is.
 pub(crate) fn clock_time(at: Timestamp) -> String {
-    jiff::Timestamp::from_microsecond(at.as_micros()).map_or_else(
-        |_| "--:--".to_owned(),
-        |at| {
-            at.to_zoned(TimeZone::system())
-                .strftime("%H:%M")
-                .to_string()
-        },
-    )
+    local(at).map_or_else(|| "--:--".to_owned(), |at| at.strftime("%H:%M").to_string())
+}
+
+/// The day of `at`, where the person is.
+pub(crate) fn day(at: Timestamp) -> String {
+    local(at).map_or_else(String::new, |at| at.strftime("%A %-d %B %Y").to_string())
+}
+
+/// Seconds as people say them: `50 s`, `4 min`, `2 h 05 min`, `3 d`.
+pub(crate) fn span(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h {:02} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d", seconds / 86_400),
+    }
 }
 
 #[cfg(test)]
@@ -212,37 +143,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_emoji_is_one_step_and_one_backspace() {
-        let mut line = LineEditor::default();
-        for part in ["a", "🙋🏼\u{200d}♂️", "2", "\u{fe0f}", "\u{20e3}"] {
-            line.insert(part);
-        }
-        assert_eq!(line.text.len(), 3, "{:?}", line.text);
-        line.key(KeyEvent::from(KeyCode::Backspace));
-        line.key(KeyEvent::from(KeyCode::Backspace));
-        assert_eq!(line.text(), "a");
-    }
-
-    #[test]
     fn lines_wrap_at_words_and_long_words_anywhere() {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
         assert_eq!(wrap("a\n\nb", 9), ["a", "", "b"]);
+        assert_eq!(wrap("👋👋👋", 4), ["👋👋", "👋"]);
     }
 
     #[test]
     fn a_message_cannot_steer_the_terminal() {
-        assert_eq!(printable("\u{1b}[2Jhi\n"), "\u{FFFD}[2Jhi\n");
+        assert_eq!(printable("\u{1b}[2Jhi\r\n\t"), "\u{FFFD}[2Jhi\n ");
+        assert_eq!(printable("a\u{202e}b"), "a\u{FFFD}b");
     }
 
     #[test]
-    fn history_comes_back() {
-        let mut line = LineEditor::default();
-        line.insert("first");
-        assert_eq!(line.take(), "first");
-        line.key(KeyEvent::from(KeyCode::Up));
-        assert_eq!(line.text(), "first");
-        line.key(KeyEvent::from(KeyCode::Down));
-        assert!(line.is_empty());
+    fn texts_are_shortened_by_columns() {
+        assert_eq!(shorten("Maria", 5), "Maria");
+        assert_eq!(shorten("Maria 👋👋", 8), "Maria …");
+    }
+
+    #[test]
+    fn spans_are_said_as_people_say_them() {
+        let said = [59, 61, 3_900, 90_000].map(span);
+        assert_eq!(said, ["59 s", "1 min", "1 h 05 min", "1 d"]);
     }
 }

@@ -15,29 +15,44 @@ pub(crate) enum Command {
     Say(String),
     /// List approved templates.
     Templates,
-    /// Send a template: name, language (empty means the only one), body values.
-    Template {
-        name: String,
-        language: String,
-        values: Vec<String>,
-    },
+    /// Send a template: its name or number in the list, and what comes after it.
+    Template { name: String, rest: String },
     /// Stop talking and start wrap-up.
     WrapUp,
-    /// File and close: disposition and note.
+    /// File and close: disposition (or its number) and note.
     Done { disposition: String, note: String },
     /// Hand over to a queue.
     Transfer(String),
     /// Show the next conversation.
     Next,
+    /// Take the desk back from another terminal.
+    Reopen,
     /// Show the commands.
     Help,
     /// Leave.
     Quit,
 }
 
-/// The commands, for the help line.
-pub(crate) const HELP: &str = "/ready /away /accept /decline /templates /template NAME [LANGUAGE] \
-     VALUE | VALUE … /wrap /done DISPOSITION [-- NOTE] /transfer QUEUE /next /quit";
+/// The keys and commands, with what they do.
+pub(crate) const HELP: [(&str, &str); 14] = [
+    ("/ready  /away", "be offered conversations, or not (Ctrl-R)"),
+    ("/accept  /decline", "the offer on show (Enter, Esc)"),
+    ("text", "goes to the customer (Alt-Enter: new line)"),
+    ("/templates", "what may be sent when the window is closed"),
+    ("/template NAME VALUE | VALUE", "sends one, filled in"),
+    ("/wrap", "stop talking, start wrap-up"),
+    (
+        "/done DISPOSITION -- NOTE",
+        "file and close; a number will do",
+    ),
+    ("/transfer QUEUE", "hand over to a queue, such as `support`"),
+    ("/next", "show the next conversation (Tab)"),
+    ("/open", "take the desk back from another terminal"),
+    ("//text", "sends a text that begins with a slash"),
+    ("PgUp  PgDn", "scroll"),
+    ("Up  Down", "what was typed before"),
+    ("/quit", "leave; your conversations stay yours (Ctrl-C)"),
+];
 
 /// Reads a typed line.
 ///
@@ -52,56 +67,41 @@ pub(crate) fn parse(line: &str) -> Result<Command, String> {
     if command.starts_with('/') {
         return Ok(Command::Say(command.to_owned()));
     }
-    let (word, rest) = command.split_once(' ').unwrap_or((command, ""));
+    let (word, rest) = command
+        .split_once(char::is_whitespace)
+        .unwrap_or((command, ""));
     let rest = rest.trim();
     match (word, rest) {
         ("ready", _) => Ok(Command::Ready),
         ("away" | "break", _) => Ok(Command::Away),
         ("accept" | "a", _) => Ok(Command::Accept),
         ("decline" | "d", _) => Ok(Command::Decline),
-        ("templates", _) => Ok(Command::Templates),
-        ("template" | "t", "") => Err("which one? /template NAME VALUE | VALUE".to_owned()),
-        ("template" | "t", rest) => Ok(template(rest)),
-        ("wrap", _) => Ok(Command::WrapUp),
-        ("done", rest) => {
-            let (disposition, note) = rest.split_once("--").unwrap_or((rest, ""));
-            Ok(Command::Done {
-                disposition: disposition.trim().to_owned(),
-                note: note.trim().to_owned(),
+        ("templates", _) | ("template" | "t", "") => Ok(Command::Templates),
+        ("template" | "t", rest) => {
+            let (name, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            Ok(Command::Template {
+                name: name.to_owned(),
+                rest: rest.trim().to_owned(),
             })
         }
-        ("transfer", "") => Err("where to? /transfer QUEUE".to_owned()),
+        ("wrap", _) => Ok(Command::WrapUp),
+        ("done", rest) => Ok(filed(rest)),
+        ("transfer", "") => Err("Where to? /transfer QUEUE".to_owned()),
         ("transfer", queue) => Ok(Command::Transfer(queue.to_owned())),
         ("next", _) => Ok(Command::Next),
+        ("open", _) => Ok(Command::Reopen),
         ("help" | "?", _) => Ok(Command::Help),
         ("quit" | "q", _) => Ok(Command::Quit),
-        (other, _) => Err(format!("there is no command /{other}; /help lists them")),
+        (other, _) => Err(format!("There is no command /{other}; /help lists them.")),
     }
 }
 
-fn template(rest: &str) -> Command {
-    let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-    let (first, others) = rest.trim().split_once(' ').unwrap_or((rest.trim(), ""));
-    let is_language = |word: &str| {
-        let (base, region) = word.split_once('_').unwrap_or((word, ""));
-        (2..=3).contains(&base.len())
-            && base.bytes().all(|byte| byte.is_ascii_lowercase())
-            && word.contains('_')
-            && (2..=3).contains(&region.len())
-    };
-    let (language, values) = if is_language(first) {
-        (first, others)
-    } else {
-        ("", rest)
-    };
-    let values = values
-        .split('|')
-        .map(str::trim)
-        .filter(|value| !value.is_empty());
-    Command::Template {
-        name: name.to_owned(),
-        language: language.to_owned(),
-        values: values.map(str::to_owned).collect(),
+/// A disposition and, after two dashes, a note.
+pub(crate) fn filed(text: &str) -> Command {
+    let (disposition, note) = text.split_once("--").unwrap_or((text, ""));
+    Command::Done {
+        disposition: disposition.trim().to_owned(),
+        note: note.trim().to_owned(),
     }
 }
 
@@ -125,21 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn templates_take_a_language_and_values() {
-        let command = parse("/template follow_up en_US Maria | FD 1042").unwrap();
+    fn a_template_has_a_name_and_the_rest() {
         let expected = Command::Template {
             name: "follow_up".into(),
-            language: "en_US".into(),
-            values: vec!["Maria".into(), "FD 1042".into()],
+            rest: "en_US Maria | FD 1042".into(),
         };
-        assert_eq!(command, expected);
-        let Command::Template {
-            language, values, ..
-        } = parse("/t follow_up Maria").unwrap()
-        else {
-            panic!("not a template");
-        };
-        assert_eq!((language.as_str(), values), ("", vec!["Maria".to_owned()]));
+        let typed = parse("/template follow_up en_US Maria | FD 1042").unwrap();
+        assert_eq!(typed, expected);
+        assert_eq!(parse("/template").unwrap(), Command::Templates);
     }
 
     #[test]
@@ -149,5 +142,12 @@ mod tests {
             note: "rang twice".into(),
         };
         assert_eq!(parse("/done no answer -- rang twice").unwrap(), expected);
+    }
+
+    #[test]
+    fn the_help_fits_80_columns() {
+        for (command, meaning) in HELP {
+            assert!(command.len() <= 29 && meaning.len() <= 46, "{command}");
+        }
     }
 }

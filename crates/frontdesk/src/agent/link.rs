@@ -1,57 +1,80 @@
-//! The desk's connections: the stream to routing, the stream of the log, and single calls.
+//! The desk's connections: the stream to routing and the stream of the log, both kept up, and the
+//! way to the worker that makes single calls.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use lib_platform::channel::connect;
 use lib_platform::{AuthorizedChannel, Clock};
-use lib_proto::accounts::ListConnectorsRequest;
-use lib_proto::accounts::account_service_client::AccountServiceClient;
-use lib_proto::common::{Content, TemplateSend, TemplateText, Text, content};
 use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
-use lib_proto::conversations::{
-    CompleteWrapUpRequest, GetConversationRequest, ListMessagesRequest, LogEntry,
-    SendMessageRequest, StartWrapUpRequest, TransferToQueueRequest, WatchRequest,
-};
+use lib_proto::conversations::{LogEntry, Message, WatchRequest, Window};
 use lib_proto::routing::desk_command;
 use lib_proto::routing::desk_service_client::DeskServiceClient;
-use lib_proto::routing::{
-    AcceptOffer, AgentPresence, DeclineOffer, DeskCommand, DeskEvent, Heartbeat, OpenDesk,
-    SetPresence,
-};
-use lib_proto::templates::template_service_client::TemplateServiceClient;
-use lib_proto::templates::{ListTemplatesRequest, Template};
+use lib_proto::routing::{DeskCommand, DeskEvent, Heartbeat, OpenDesk};
+use lib_proto::templates::Template;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use crate::agent::command::{self, Command};
-use crate::agent::model::Desk;
+use crate::agent::calls::{Calls, Job};
+use crate::terminal::Trouble;
 
 /// Routing wants to hear from a desk at least every 30 s.
 const HEARTBEAT: Duration = Duration::from_secs(20);
-/// Messages of a conversation fetched for the screen.
-const HISTORY: i32 = 200;
+/// First wait before connecting again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Longest wait before connecting again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Refusals in a row, before anything has worked, after which there is no point in going on. Not
+/// one, because an installation that just starts may not know its people yet.
+const REFUSALS: u32 = 4;
 
 /// Something new for the desk.
 #[derive(Debug)]
 pub(crate) enum News {
     /// From routing.
     Desk(Box<DeskEvent>),
+    /// The log is followed from here on; what happened before must be fetched.
+    LogStands,
     /// From the log.
     Log(Box<LogEntry>),
-    /// A connection broke, for the reason given.
-    Broken(String),
+    /// The desk has no connection, for the reason given; `hopeless` when waiting will not help.
+    Down { problem: String, hopeless: bool },
+    /// The same agent's desk was opened in another terminal, and goes on there.
+    Elsewhere,
+    /// A conversation as it stands.
+    History {
+        conversation: String,
+        messages: Vec<Message>,
+        window: Option<Window>,
+    },
+    /// The approved templates.
+    Templates(Vec<Template>),
+    /// People's names by their ids.
+    Names(BTreeMap<String, String>),
+    /// Something the agent should read.
+    Notice(String),
+    /// What was typed for an engagement could not be sent.
+    NotSent {
+        engagement: String,
+        typed: String,
+        problem: String,
+    },
 }
 
-/// The desk's connections.
+/// What the desk's stream is asked for.
+#[derive(Debug)]
+enum Wish {
+    Command(desk_command::Command),
+    /// Take the desk back from the other terminal.
+    Reopen,
+}
+
+/// The desk's connections. Closed when dropped.
 pub(crate) struct Link {
-    channel: AuthorizedChannel,
-    commands: mpsc::Sender<desk_command::Command>,
+    wishes: mpsc::Sender<Wish>,
+    calls: Calls,
     tasks: Vec<tokio::task::JoinHandle<()>>,
-    /// Makes idempotency keys of this run differ from those of others.
-    run: String,
-    sent: u64,
 }
 
 impl Link {
@@ -66,379 +89,245 @@ impl Link {
     ) -> anyhow::Result<(Self, mpsc::Receiver<News>)> {
         let channel = connect(server, token)?;
         let (news, received) = mpsc::channel(256);
-        let (commands, queue) = mpsc::channel(64);
-        let desk = keep_desk(channel.clone(), capacity, queue, news.clone());
-        let log = keep_log(channel.clone(), news);
-        let run = Clock::system().now().as_micros().to_string();
-        let tasks = vec![tokio::spawn(desk), tokio::spawn(log)];
+        let (wishes, queue) = mpsc::channel(64);
+        let run = Clock::system().now().as_micros();
+        let desk = DeskLine {
+            channel: channel.clone(),
+            server: server.to_owned(),
+            capacity,
+            wishes: queue,
+            news: news.clone(),
+            run,
+            count: 0,
+        };
+        let (calls, work) = Calls::open(channel.clone(), news.clone(), run);
+        let tasks = vec![
+            tokio::spawn(desk.keep()),
+            tokio::spawn(keep_log(channel, news)),
+            work,
+        ];
         Ok((
             Self {
-                channel,
-                commands,
+                wishes,
+                calls,
                 tasks,
-                run,
-                sent: 0,
             },
             received,
         ))
     }
 
-    /// Closes the streams.
-    pub(crate) fn close(self) {
-        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
-    }
-
-    fn conversations(&self) -> ConversationServiceClient<AuthorizedChannel> {
-        ConversationServiceClient::new(self.channel.clone())
-    }
-
-    /// Carries a command out.
+    /// Sends a command to routing.
     ///
     /// # Errors
     /// With a sentence for the agent.
-    pub(crate) async fn carry_out(
-        &mut self,
-        desk: &mut Desk,
-        command: Command,
-    ) -> Result<(), String> {
-        match command {
-            Command::Ready => self.presence(AgentPresence::Ready),
-            Command::Away => self.presence(AgentPresence::NotReady),
-            Command::Accept => {
-                let offer = desk.offers.first().ok_or("There is no offer to accept.")?;
-                let (offer_id, epoch) = (offer.id.clone(), offer.epoch);
-                self.command(desk_command::Command::Accept(AcceptOffer {
-                    offer_id,
-                    epoch,
-                }))
-            }
-            Command::Decline => {
-                let offer = desk.offers.first().ok_or("There is no offer to decline.")?;
-                let (offer_id, epoch) = (offer.id.clone(), offer.epoch);
-                self.command(desk_command::Command::Decline(DeclineOffer {
-                    offer_id,
-                    epoch,
-                }))
-            }
-            Command::Say(body) => {
-                let text = content::Content::Text(Text {
-                    body,
-                    preview_url: true,
-                });
-                self.send(
-                    desk,
-                    Content {
-                        content: Some(text),
-                    },
-                )
-                .await
-            }
-            Command::Templates => {
-                let templates = self.templates().await?;
-                let names = templates
-                    .iter()
-                    .map(|t| format!("{} ({})", t.name, t.language));
-                let names: Vec<_> = names.collect();
-                desk.notice = Some(format!("Approved: {}", names.join(", ")));
-                Ok(())
-            }
-            Command::Template {
-                name,
-                language,
-                values,
-            } => self.send_template(desk, &name, language, values).await,
-            Command::WrapUp => self.wrap_up(desk).await,
-            Command::Done { disposition, note } => self.done(desk, disposition, note).await,
-            Command::Transfer(queue_id) => self.transfer(desk, queue_id).await,
-            Command::Next => {
-                desk.next();
-                Ok(())
-            }
-            Command::Help => {
-                desk.notice = Some(command::HELP.to_owned());
-                Ok(())
-            }
-            Command::Quit => Ok(()),
-        }
+    pub(crate) fn command(&self, command: desk_command::Command) -> Result<(), String> {
+        self.wish(Wish::Command(command))
     }
 
-    fn presence(&self, presence: AgentPresence) -> Result<(), String> {
-        let presence = SetPresence {
-            presence: presence.into(),
-        };
-        self.command(desk_command::Command::SetPresence(presence))
+    /// Takes the desk back from another terminal.
+    ///
+    /// # Errors
+    /// With a sentence for the agent.
+    pub(crate) fn reopen(&self) -> Result<(), String> {
+        self.wish(Wish::Reopen)
     }
 
-    fn command(&self, command: desk_command::Command) -> Result<(), String> {
-        self.commands
-            .try_send(command)
+    fn wish(&self, wish: Wish) -> Result<(), String> {
+        self.wishes
+            .try_send(wish)
             .map_err(|_| "There is no connection yet.".to_owned())
     }
 
-    async fn send(&mut self, desk: &Desk, content: Content) -> Result<(), String> {
-        let (engagement_id, epoch) = seen(desk)?;
-        let conversation_id = desk
-            .current()
-            .map(|open| open.engagement.conversation_id.clone())
-            .unwrap_or_default();
-        self.sent += 1;
-        let request = SendMessageRequest {
-            conversation_id,
-            content: Some(content),
-            idempotency_key: format!("desk-{}-{}", self.run, self.sent),
-            engagement_id,
-            epoch,
-            ..Default::default()
-        };
-        self.conversations()
-            .send_message(request)
-            .await
-            .map(|_| ())
-            .map_err(sentence)
-    }
-
-    async fn templates(&self) -> Result<Vec<Template>, String> {
-        let connectors = AccountServiceClient::new(self.channel.clone())
-            .list_connectors(ListConnectorsRequest::default())
-            .await
-            .map_err(sentence)?;
-        let mut found = Vec::new();
-        for connector in connectors.into_inner().connectors {
-            let request = ListTemplatesRequest {
-                connector_id: connector.id,
-                statuses: vec!["APPROVED".to_owned()],
-                page_size: 100,
-                page_token: String::new(),
-            };
-            let mut client = TemplateServiceClient::new(self.channel.clone());
-            let page = client.list_templates(request);
-            found.extend(page.await.map_err(sentence)?.into_inner().templates);
-        }
-        Ok(found)
-    }
-
-    async fn send_template(
-        &mut self,
-        desk: &Desk,
-        name: &str,
-        mut language: String,
-        values: Vec<String>,
-    ) -> Result<(), String> {
-        if language.is_empty() {
-            let templates = self.templates().await?;
-            let template = templates.iter().find(|template| template.name == name);
-            let template = template.ok_or_else(|| {
-                format!("There is no approved template `{name}`; see /templates.")
-            })?;
-            language.clone_from(&template.language);
-        }
-        let body = values.into_iter().map(|text| TemplateText {
-            name: String::new(),
-            text,
-        });
-        let template = TemplateSend {
-            name: name.to_owned(),
-            language,
-            body: body.collect(),
-            ..Default::default()
-        };
-        let content = Content {
-            content: Some(content::Content::Template(template)),
-        };
-        self.send(desk, content).await
-    }
-
-    async fn wrap_up(&self, desk: &Desk) -> Result<(), String> {
-        let (engagement_id, epoch) = seen(desk)?;
-        let request = StartWrapUpRequest {
-            engagement_id,
-            epoch,
-        };
-        self.conversations()
-            .start_wrap_up(request)
-            .await
-            .map(|_| ())
-            .map_err(sentence)
-    }
-
-    async fn done(&self, desk: &Desk, disposition: String, note: String) -> Result<(), String> {
-        let (engagement_id, epoch) = seen(desk)?;
-        let open = desk.current().ok_or("There is no conversation on show.")?;
-        let allowed = &open.engagement.dispositions;
-        if !allowed.is_empty() && !allowed.contains(&disposition) {
-            return Err(format!("/done needs one of: {}", allowed.join(", ")));
-        }
-        if open.engagement.state == "assigned" {
-            self.wrap_up(desk).await?;
-        }
-        let request = CompleteWrapUpRequest {
-            engagement_id,
-            epoch,
-            disposition,
-            note,
-        };
-        self.conversations()
-            .complete_wrap_up(request)
-            .await
-            .map(|_| ())
-            .map_err(sentence)
-    }
-
-    async fn transfer(&self, desk: &Desk, queue_id: String) -> Result<(), String> {
-        let (engagement_id, epoch) = seen(desk)?;
-        let request = TransferToQueueRequest {
-            engagement_id,
-            epoch,
-            queue_id,
-        };
-        self.conversations()
-            .transfer_to_queue(request)
-            .await
-            .map(|_| ())
-            .map_err(sentence)
-    }
-
-    /// Fetches a conversation's history for the screen.
-    ///
-    /// # Errors
-    /// With a sentence for the agent.
-    pub(crate) async fn load(&self, desk: &mut Desk, conversation: &str) -> Result<(), String> {
-        let request = GetConversationRequest {
-            id: conversation.to_owned(),
-        };
-        let found = self
-            .conversations()
-            .get_conversation(request)
-            .await
-            .map_err(sentence)?;
-        let request = ListMessagesRequest {
-            conversation_id: conversation.to_owned(),
-            page_size: HISTORY,
-            newest_first: true,
-            ..Default::default()
-        };
-        let messages = self
-            .conversations()
-            .list_messages(request)
-            .await
-            .map_err(sentence)?;
-        let mut messages = messages.into_inner().messages;
-        messages.reverse();
-        desk.set_history(conversation, &messages, found.into_inner().window);
-        Ok(())
+    /// Has a call made; what comes of it is news.
+    pub(crate) fn call(&self, job: Job) {
+        self.calls.ask(job);
     }
 }
 
-/// What the agent sees of the engagement on show: every command carries it.
-fn seen(desk: &Desk) -> Result<(String, u32), String> {
-    let open = desk.current().ok_or("There is no conversation on show.")?;
-    Ok((open.engagement.engagement_id.clone(), open.engagement.epoch))
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
 }
 
-fn sentence(status: Status) -> String {
-    status.message().to_owned()
+/// How a stream ended.
+enum End {
+    /// Nobody wants it any more.
+    Unwanted,
+    Broken(Status),
 }
 
-/// Keeps the desk's stream up.
-async fn keep_desk(
+impl From<Status> for End {
+    fn from(status: Status) -> Self {
+        Self::Broken(status)
+    }
+}
+
+/// Nobody listens to news any more.
+struct Unheard;
+
+impl From<Unheard> for End {
+    fn from(_: Unheard) -> Self {
+        Self::Unwanted
+    }
+}
+
+async fn tell(news: &mpsc::Sender<News>, item: News) -> Result<(), Unheard> {
+    news.send(item).await.map_err(|_| Unheard)
+}
+
+/// The stream to routing.
+struct DeskLine {
     channel: AuthorizedChannel,
+    server: String,
     capacity: u32,
-    mut commands: mpsc::Receiver<desk_command::Command>,
+    wishes: mpsc::Receiver<Wish>,
     news: mpsc::Sender<News>,
-) {
-    let mut pause = Duration::from_millis(100);
-    let mut count = 0_u64;
-    let run = Clock::system().now().as_micros();
-    loop {
-        let mut id = || {
-            count += 1;
-            format!("{run}-{count}")
-        };
-        let outcome = run_desk(&channel, capacity, &mut commands, &news, &mut id).await;
-        let Err(error) = outcome else { return };
-        if news.send(News::Broken(format!("{error:#}"))).await.is_err() {
-            return;
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(2));
-    }
+    run: i64,
+    count: u64,
 }
 
-async fn run_desk(
-    channel: &AuthorizedChannel,
-    capacity: u32,
-    commands: &mut mpsc::Receiver<desk_command::Command>,
-    news: &mpsc::Sender<News>,
-    id: &mut impl FnMut() -> String,
-) -> anyhow::Result<()> {
-    let (outgoing, stream) = mpsc::channel(64);
-    let mut wrap = |command| DeskCommand {
-        command_id: id(),
-        command: Some(command),
-    };
-    outgoing
-        .send(wrap(desk_command::Command::Open(OpenDesk { capacity })))
-        .await?;
-    let mut client = DeskServiceClient::new(channel.clone());
-    let opened = client.desk(ReceiverStream::new(stream)).await;
-    let mut events = opened
-        .map_err(|status| anyhow::anyhow!("{}", status.message()))
-        .context("no connection")?
-        .into_inner();
-    let mut heartbeat = tokio::time::interval(HEARTBEAT);
-    loop {
-        tokio::select! {
-            command = commands.recv() => match command {
-                Some(command) => outgoing.send(wrap(command)).await?,
-                None => return Ok(()),
-            },
-            _ = heartbeat.tick() => {
-                outgoing.send(wrap(desk_command::Command::Heartbeat(Heartbeat {}))).await?;
+impl DeskLine {
+    /// Keeps the stream up, until nobody wants it.
+    async fn keep(mut self) {
+        let mut pause = PAUSE;
+        let mut stood = false;
+        let mut refusals = 0;
+        loop {
+            let mut stands = false;
+            let End::Broken(status) = self.run(&mut stands).await else {
+                return;
+            };
+            stood |= stands;
+            if stands {
+                pause = PAUSE;
             }
-            event = events.message() => {
-                let event = event.map_err(|status| anyhow::anyhow!("{}", status.message()))?;
-                let event = event.context("the desk was closed")?;
-                if news.send(News::Desk(Box::new(event))).await.is_err() {
-                    return Ok(());
+            let trouble = Trouble::of(&status);
+            refusals = match trouble {
+                Trouble::Refused(_) => refusals + 1,
+                Trouble::Unreachable | Trouble::Elsewhere => 0,
+            };
+            let item = match &trouble {
+                Trouble::Elsewhere => News::Elsewhere,
+                Trouble::Unreachable | Trouble::Refused(_) => News::Down {
+                    problem: trouble.sentence(&self.server),
+                    hopeless: !stood && refusals >= REFUSALS,
+                },
+            };
+            if tell(&self.news, item).await.is_err() {
+                return;
+            }
+            if trouble == Trouble::Elsewhere {
+                // Two terminals that both insist would take the desk from each other for ever.
+                if !self.wait_for_reopen().await {
+                    return;
                 }
+                continue;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn wait_for_reopen(&mut self) -> bool {
+        loop {
+            match self.wishes.recv().await {
+                Some(Wish::Reopen) => return true,
+                Some(Wish::Command(_)) => {}
+                None => return false,
+            }
+        }
+    }
+
+    fn wrap(&mut self, command: desk_command::Command) -> DeskCommand {
+        self.count += 1;
+        DeskCommand {
+            command_id: format!("{}-{}", self.run, self.count),
+            command: Some(command),
+        }
+    }
+
+    async fn run(&mut self, stands: &mut bool) -> End {
+        match self.converse(stands).await {
+            Ok(()) => End::Unwanted,
+            Err(end) => end,
+        }
+    }
+
+    async fn converse(&mut self, stands: &mut bool) -> Result<(), End> {
+        let gone = || Status::unavailable("the stream ended");
+        let (outgoing, stream) = mpsc::channel(64);
+        let open = OpenDesk {
+            capacity: self.capacity,
+        };
+        let open = self.wrap(desk_command::Command::Open(open));
+        outgoing.send(open).await.map_err(|_| gone())?;
+        let mut client = DeskServiceClient::new(self.channel.clone());
+        let mut events = client.desk(ReceiverStream::new(stream)).await?.into_inner();
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        loop {
+            let command = tokio::select! {
+                wish = self.wishes.recv() => match wish {
+                    Some(Wish::Command(command)) => command,
+                    Some(Wish::Reopen) => continue,
+                    None => return Ok(()),
+                },
+                _ = heartbeat.tick() => desk_command::Command::Heartbeat(Heartbeat {}),
+                event = events.message() => {
+                    let event = event?.ok_or_else(gone)?;
+                    *stands = true;
+                    tell(&self.news, News::Desk(Box::new(event))).await?;
+                    continue;
+                }
+            };
+            let command = self.wrap(command);
+            if outgoing.send(command).await.is_err() {
+                // The other side has ended the stream; it may have said why.
+                while let Some(event) = events.message().await? {
+                    tell(&self.news, News::Desk(Box::new(event))).await?;
+                }
+                return Err(gone().into());
             }
         }
     }
 }
 
-/// Follows the log from now on, for ever.
+/// Follows the log from now on, for ever. After a break too: what happened meanwhile is fetched
+/// with the conversations it belongs to.
 async fn keep_log(channel: AuthorizedChannel, news: mpsc::Sender<News>) {
-    let mut cursor = "now".to_owned();
-    let mut pause = Duration::from_millis(100);
-    while follow_log(&channel, &mut cursor, &news).await.is_err() {
+    let mut pause = PAUSE;
+    loop {
+        let mut stands = false;
+        let Err(End::Broken(_)) = follow_log(&channel, &news, &mut stands).await else {
+            return;
+        };
+        if stands {
+            pause = PAUSE;
+        }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(2));
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
 async fn follow_log(
     channel: &AuthorizedChannel,
-    cursor: &mut String,
     news: &mpsc::Sender<News>,
-) -> anyhow::Result<()> {
+    stands: &mut bool,
+) -> Result<(), End> {
     let request = WatchRequest {
-        cursor: cursor.clone(),
+        cursor: "now".to_owned(),
         ..Default::default()
     };
-    let mut stream = ConversationServiceClient::new(channel.clone())
-        .watch(request)
-        .await?
-        .into_inner();
+    let mut client = ConversationServiceClient::new(channel.clone());
+    let mut stream = client.watch(request).await?.into_inner();
     while let Some(batch) = stream.message().await? {
-        if "now" == cursor.as_str() {
-            *cursor = batch.head;
+        if !*stands {
+            *stands = true;
+            tell(news, News::LogStands).await?;
         }
         for entry in batch.entries {
-            cursor.clone_from(&entry.cursor);
-            if news.send(News::Log(Box::new(entry))).await.is_err() {
-                return Ok(());
-            }
+            tell(news, News::Log(Box::new(entry))).await?;
         }
     }
-    anyhow::bail!("the log's stream ended")
+    Err(Status::unavailable("the stream ended").into())
 }
