@@ -63,7 +63,14 @@ async fn main() -> anyhow::Result<()> {
 async fn bench(args: &Args, folder: &std::path::Path) -> anyhow::Result<()> {
     let (at, graph) = (Addresses::free(), free_address());
     let graph_url = format!("http://{graph}");
-    let options = ["--graph-url", graph_url.as_str(), "--log", "error"];
+    let options = [
+        "--graph-url",
+        graph_url.as_str(),
+        "--log",
+        "error",
+        "--messages-per-second",
+        "1000",
+    ];
     let process = Frontdesk::start(folder, &at, &options);
     let world = World::start(&graph, at.webhooks()).await?;
 

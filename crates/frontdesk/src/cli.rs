@@ -48,6 +48,9 @@ pub(crate) struct DevArgs {
     /// Send to this Graph API instead of the sandbox, such as <https://graph.facebook.com>.
     #[arg(long, env = "FRONTDESK_GRAPH_URL")]
     pub(crate) graph_url: Option<String>,
+    /// Messages per second that Meta lets each number send: 80, or 1000 for an upgraded number.
+    #[arg(long, env = "FRONTDESK_MESSAGES_PER_SECOND", default_value_t = 80)]
+    pub(crate) messages_per_second: u32,
     /// How long an attempt to send may take before its outcome counts as unknown, in seconds
     /// (60).
     #[arg(long, env = "FRONTDESK_ATTEMPT_SECONDS", hide = true)]

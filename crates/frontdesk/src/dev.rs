@@ -34,6 +34,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
         ids: IdSource::random(),
         sending: Sending {
             graph_url: args.graph_url,
+            messages_per_second: Some(args.messages_per_second),
             attempt_deadline: args.attempt_seconds.map(Duration::from_secs),
             quiet_window: args.quiet_seconds.map(Duration::from_secs),
         },

@@ -40,6 +40,8 @@ pub(crate) struct Settings {
 pub(crate) struct Sending {
     /// Another Graph API than the sandbox.
     pub(crate) graph_url: Option<String>,
+    /// Meta's limit per number.
+    pub(crate) messages_per_second: Option<u32>,
     /// How long an attempt may take.
     pub(crate) attempt_deadline: Option<Duration>,
     /// How long a status may clear up an unknown outcome.
@@ -186,6 +188,9 @@ async fn start_services(
         graph_url: graph_url.clone(),
         ..Default::default()
     };
+    egress.messages_per_second = sending
+        .messages_per_second
+        .unwrap_or(egress.messages_per_second);
     if let Some(deadline) = sending.attempt_deadline {
         conversations.attempt_deadline = deadline;
         egress.attempt_lease = deadline;

@@ -11,6 +11,7 @@ mod terminal;
 mod token_resolver;
 mod webhook;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -41,6 +42,12 @@ fn main() -> ExitCode {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("frontdesk: {error:#}");
+    let pipe = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    if pipe == Some(io::ErrorKind::BrokenPipe) {
+        // The reader (`head`, say) has seen enough.
+        return ExitCode::SUCCESS;
+    }
+    // Nobody may be left to read even this.
+    let _ = writeln!(io::stderr(), "frontdesk: {error:#}");
     ExitCode::FAILURE
 }

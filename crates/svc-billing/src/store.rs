@@ -95,7 +95,8 @@ impl Store {
     }
 
     pub(crate) async fn begin(&self) -> Result<Writing, StorageError> {
-        Ok(Writing(self.database.begin().await?))
+        // Ledger rows and cursor are one transaction: after a power cut the log tells them again.
+        Ok(Writing(self.database.begin_rederivable().await?))
     }
 }
 

@@ -135,9 +135,10 @@ impl Store {
         })
     }
 
-    /// Writes everything or nothing; on return it is on disk.
+    /// Writes everything or nothing. It survives a crash of the process; that a power cut may undo
+    /// the last moments is fine for a stand-in.
     pub(crate) async fn commit(&self, changes: &Changes) -> Result<()> {
-        let mut tx = self.0.begin().await?;
+        let mut tx = self.0.begin_rederivable().await?;
         write_documents(&mut tx, changes).await?;
         write_sends(&mut tx, changes).await?;
         write_deliveries(&mut tx, changes).await?;

@@ -112,7 +112,8 @@ impl Store {
 
     /// Starts the one writing transaction.
     pub(crate) async fn begin(&self) -> Result<Tx, StorageError> {
-        self.database.begin().await
+        // Meta and the log can tell all of it again.
+        self.database.begin_rederivable().await
     }
 
     /// One template.
