@@ -58,8 +58,11 @@ const TRACED: [&str; 3] = ["svc_", "lib_platform", "frontdesk"];
 /// When the filter or the collector's address cannot be used.
 pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-    let mut provider = SdkTracerProvider::builder()
-        .with_resource(Resource::builder().with_service_name(settings.service.clone()).build());
+    let mut provider = SdkTracerProvider::builder().with_resource(
+        Resource::builder()
+            .with_service_name(settings.service.clone())
+            .build(),
+    );
     if let Some(endpoint) = &settings.otlp_endpoint {
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_tonic()
@@ -80,6 +83,9 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
     let traces = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("frontdesk"))
         .with_filter(Targets::new().with_targets(ours));
-    let _ = tracing_subscriber::registry().with(traces).with(lines).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(traces)
+        .with(lines)
+        .try_init();
     Ok(Telemetry(provider))
 }
