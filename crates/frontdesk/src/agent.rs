@@ -44,16 +44,27 @@ const ELSEWHERE: &str = "The desk is open in another terminal; /open takes it ba
 pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<()> {
     let token = args.token.clone().unwrap_or_else(|| dev_token(&args.agent));
     let (link, news) = Link::open(&args.server.server, &token, args.capacity)?;
-    let mut desk = Desk::new(args.agent);
+    let own_token = args.token.is_none();
+    let agent = args.agent.clone();
+    let outcome = at_desk(&link, Desk::new(args.agent), news).await;
+    if own_token {
+        // The token was made from the name.
+        return outcome.with_context(|| format!("as agent `{agent}`"));
+    }
+    outcome
+}
+
+async fn at_desk(link: &Link, mut desk: Desk, news: NewsReceiver) -> anyhow::Result<()> {
+    let desk = &mut desk;
     if is_interactive() {
-        on_screen(&link, &mut desk, news).await?;
+        on_screen(link, desk, news).await?;
         let left = desk.open.len();
         if left > 0 && desk.connection != Connection::Elsewhere {
             println!("Still yours: {left} of your conversations. They are here when you are back.");
         }
         Ok(())
     } else {
-        on_pipe(&link, &mut desk, news).await
+        on_pipe(link, desk, news).await
     }
 }
 
@@ -317,7 +328,7 @@ fn take_in(link: &Link, desk: &mut Desk, item: News) -> anyhow::Result<()> {
         hopeless: true,
     } = &item
     {
-        anyhow::bail!("{problem} Is `{}` an agent there?", desk.agent);
+        anyhow::bail!("{problem}");
     }
     for job in desk.apply(item) {
         link.call(job);
@@ -331,15 +342,18 @@ async fn on_pipe(link: &Link, desk: &mut Desk, mut news: NewsReceiver) -> anyhow
     let mut open = true;
     let mut stood = false;
     let mut down = None;
+    let mut listing = false;
     loop {
         let ready = desk.connection == Connection::Open;
-        let mut listed = false;
         tokio::select! {
             next = lines.next_line(), if open && ready => match next? {
                 Some(line) if line.trim().is_empty() => {}
                 Some(line) => match understand(desk, &line) {
                     Ok(Some(Command::Quit)) => return Ok(()),
-                    Ok(Some(command)) => act(link, desk, command),
+                    Ok(Some(command)) => {
+                        listing |= command == Command::Templates;
+                        act(link, desk, command);
+                    }
                     Ok(None) => {}
                     Err(problem) => desk.notice = Some(problem),
                 },
@@ -350,11 +364,16 @@ async fn on_pipe(link: &Link, desk: &mut Desk, mut news: NewsReceiver) -> anyhow
                 if let Some(line) = pipe::plain(&item) {
                     println!("{line}");
                 }
-                listed = matches!(item, News::Templates(_));
+                let listed = listing && matches!(item, News::Templates(_));
                 if let News::Elsewhere = item {
                     anyhow::bail!("this desk was opened in another terminal");
                 }
                 take_in(link, desk, item)?;
+                if listed {
+                    listing = false;
+                    desk.panel = Some(Panel::Templates);
+                    show_panel(desk);
+                }
             }
             () = tokio::time::sleep(STAY), if !open => return Ok(()),
         }
@@ -367,19 +386,19 @@ async fn on_pipe(link: &Link, desk: &mut Desk, mut news: NewsReceiver) -> anyhow
             anyhow::ensure!(stood, "{problem}");
             println!("-- {problem} Trying again …");
         }
-        show_plainly(desk, listed);
+        if desk.panel == Some(Panel::Help) {
+            show_panel(desk);
+        }
+        if let Some(notice) = desk.notice.take() {
+            println!("-- {notice}");
+        }
     }
 }
 
-/// Prints what a screen would show beside the conversation; templates once they are `listed`.
-fn show_plainly(desk: &mut Desk, listed: bool) {
-    if desk.panel == Some(Panel::Help) || listed {
-        if let Some(text) = panel::plain(desk) {
-            println!("{text}");
-        }
-        desk.panel = None;
+/// Prints the panel that a screen would show.
+fn show_panel(desk: &mut Desk) {
+    if let Some(text) = panel::plain(desk) {
+        println!("{text}");
     }
-    if let Some(notice) = desk.notice.take() {
-        println!("-- {notice}");
-    }
+    desk.panel = None;
 }

@@ -13,6 +13,8 @@ use lib_proto::conversations::{
     CompleteWrapUpRequest, GetConversationRequest, ListMessagesRequest, SendMessageRequest,
     StartWrapUpRequest, TransferToQueueRequest,
 };
+use lib_proto::routing::routing_service_client::RoutingServiceClient;
+use lib_proto::routing::{ListQueuesRequest, Queue};
 use lib_proto::templates::template_service_client::TemplateServiceClient;
 use lib_proto::templates::{ListTemplatesRequest, Template};
 use tokio::sync::mpsc;
@@ -69,7 +71,7 @@ pub(crate) enum Job {
         disposition: String,
         note: String,
     },
-    /// Hand over to a queue.
+    /// Hand over to a queue, by id or name; without either, say which there are.
     Transfer { seen: Seen, queue: String },
     /// Fetch a conversation.
     Load(String),
@@ -141,13 +143,22 @@ impl Worker {
                     saying,
                     typed,
                 } => self.send(seen, saying, typed).await,
+                Job::Transfer { seen, queue } => {
+                    let outcome = self.transfer(seen, &queue).await;
+                    self.explain(outcome).await;
+                }
                 other => {
-                    if let Err(status) = self.change(other).await {
-                        self.notice(format!("Not done: {}.", sentence(&status)))
-                            .await;
-                    }
+                    let outcome = self.change(other).await;
+                    self.explain(outcome.map_err(|status| sentence(&status)))
+                        .await;
                 }
             }
+        }
+    }
+
+    async fn explain(&self, outcome: Result<(), String>) {
+        if let Err(problem) = outcome {
+            self.notice(format!("Not done: {problem}.")).await;
         }
     }
 
@@ -260,17 +271,40 @@ impl Worker {
                 };
                 client.complete_wrap_up(request).await?;
             }
-            Job::Transfer { seen, queue } => {
-                let request = TransferToQueueRequest {
-                    engagement_id: seen.engagement,
-                    epoch: seen.epoch,
-                    queue_id: queue,
-                };
-                client.transfer_to_queue(request).await?;
-            }
-            Job::Send { .. } | Job::Load(_) | Job::Templates | Job::Names => {}
+            Job::Send { .. }
+            | Job::Transfer { .. }
+            | Job::Load(_)
+            | Job::Templates
+            | Job::Names => {}
         }
         Ok(())
+    }
+
+    /// Hands over to a queue given by id or name. A queue that is not there would keep the customer
+    /// waiting for ever, so it is looked up first.
+    async fn transfer(&self, seen: Seen, wanted: &str) -> Result<(), String> {
+        let queues = queues(&self.channel).await;
+        let queues = queues.map_err(|status| sentence(&status))?;
+        let is_wanted = |queue: &&Queue| {
+            queue.id == wanted || queue.name.to_lowercase() == wanted.to_lowercase()
+        };
+        let Some(queue) = queues.iter().find(is_wanted) else {
+            let names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
+            let there = names.join(", ");
+            return Err(if wanted.is_empty() {
+                format!("to which queue? There are {there}")
+            } else {
+                format!("there is no queue `{wanted}`, only {there}")
+            });
+        };
+        let request = TransferToQueueRequest {
+            engagement_id: seen.engagement,
+            epoch: seen.epoch,
+            queue_id: queue.id.clone(),
+        };
+        let mut client = ConversationServiceClient::new(self.channel.clone());
+        let outcome = client.transfer_to_queue(request).await;
+        outcome.map(|_| ()).map_err(|status| sentence(&status))
     }
 }
 
@@ -337,6 +371,20 @@ impl Reader {
             }
             request.page_token = page.next_page_token;
         }
+    }
+}
+
+async fn queues(channel: &AuthorizedChannel) -> Result<Vec<Queue>, Status> {
+    let mut client = RoutingServiceClient::new(channel.clone());
+    let mut found = Vec::new();
+    let mut request = ListQueuesRequest::default();
+    loop {
+        let page = client.list_queues(request.clone()).await?.into_inner();
+        found.extend(page.queues);
+        if page.next_page_token.is_empty() {
+            return Ok(found);
+        }
+        request.page_token = page.next_page_token;
     }
 }
 

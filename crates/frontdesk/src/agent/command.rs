@@ -21,7 +21,7 @@ pub(crate) enum Command {
     WrapUp,
     /// File and close: disposition (or its number) and note.
     Done { disposition: String, note: String },
-    /// Hand over to a queue.
+    /// Hand over to a queue; empty asks which there are.
     Transfer(String),
     /// Show the next conversation.
     Next,
@@ -45,7 +45,10 @@ pub(crate) const HELP: [(&str, &str); 14] = [
         "/done DISPOSITION -- NOTE",
         "file and close; a number will do",
     ),
-    ("/transfer QUEUE", "hand over to a queue, such as `support`"),
+    (
+        "/transfer QUEUE",
+        "hand over to a queue; alone: which there are",
+    ),
     ("/next", "show the next conversation (Tab)"),
     ("/open", "take the desk back from another terminal"),
     ("//text", "sends a text that begins with a slash"),
@@ -86,7 +89,6 @@ pub(crate) fn parse(line: &str) -> Result<Command, String> {
         }
         ("wrap", _) => Ok(Command::WrapUp),
         ("done", rest) => Ok(filed(rest)),
-        ("transfer", "") => Err("Where to? /transfer QUEUE".to_owned()),
         ("transfer", queue) => Ok(Command::Transfer(queue.to_owned())),
         ("next", _) => Ok(Command::Next),
         ("open", _) => Ok(Command::Reopen),
@@ -121,7 +123,6 @@ mod tests {
         );
         assert_eq!(parse(" /ready ").unwrap(), Command::Ready);
         assert!(parse("/fly").unwrap_err().contains("/help"));
-        assert!(parse("/transfer").is_err());
     }
 
     #[test]

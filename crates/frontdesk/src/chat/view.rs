@@ -101,7 +101,7 @@ fn bubble_lines(bubble: &Bubble, width: usize, tappable: bool) -> Vec<Line<'stat
         lines.extend(wrapped(footer, style.dim()));
     }
     for (number, option) in bubble.options.iter().enumerate() {
-        lines.extend(option_lines(number + 1, option, widest, tappable));
+        lines.extend(option_lines(number + 1, option, width, tappable));
     }
     let mut foot = vec![Span::from(clock_time(bubble.at)).dim()];
     foot.extend(bubble.tick.map(tick_span));
