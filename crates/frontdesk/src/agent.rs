@@ -29,7 +29,7 @@ use crate::agent::link::{Link, News};
 use crate::agent::model::{Connection, Desk, Panel};
 use crate::cli::AgentArgs;
 use crate::installation::dev_token;
-use crate::terminal::{Screen, is_interactive};
+use crate::terminal::{Screen, is_interactive, print_line};
 
 /// How long a desk that reads from a pipe stays after the last line and the last news.
 const STAY: Duration = Duration::from_secs(3);
@@ -341,9 +341,10 @@ async fn on_pipe(link: &Link, desk: &mut Desk, mut news: NewsReceiver) -> anyhow
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut open = true;
     let mut stood = false;
-    let mut down = None;
+    let mut down: Option<String> = None;
     let mut listing = false;
     loop {
+        let mut print = Vec::new();
         let ready = desk.connection == Connection::Open;
         tokio::select! {
             next = lines.next_line(), if open && ready => match next? {
@@ -361,44 +362,42 @@ async fn on_pipe(link: &Link, desk: &mut Desk, mut news: NewsReceiver) -> anyhow
             },
             item = news.recv() => {
                 let item = item.context("the desk is closed")?;
-                if let Some(line) = pipe::plain(&item) {
-                    println!("{line}");
-                }
+                anyhow::ensure!(
+                    !matches!(item, News::Elsewhere),
+                    "this desk was opened in another terminal"
+                );
+                print.extend(pipe::plain(&item));
                 let listed = listing && matches!(item, News::Templates(_));
-                if let News::Elsewhere = item {
-                    anyhow::bail!("this desk was opened in another terminal");
-                }
                 take_in(link, desk, item)?;
                 if listed {
                     listing = false;
                     desk.panel = Some(Panel::Templates);
-                    show_panel(desk);
+                    print.extend(panel::plain(desk));
                 }
             }
             () = tokio::time::sleep(STAY), if !open => return Ok(()),
         }
+        let problem = match &desk.connection {
+            Connection::Down(problem) => problem.clone(),
+            Connection::Open | Connection::Elsewhere => None,
+        };
         stood |= desk.connection == Connection::Open;
-        if let Connection::Down(problem) = &desk.connection
-            && *problem != down
+        if let Some(problem) = &problem
+            && down.as_ref() != Some(problem)
         {
-            down.clone_from(problem);
-            let problem = problem.as_deref().unwrap_or_default();
             anyhow::ensure!(stood, "{problem}");
-            println!("-- {problem} Trying again …");
+            print.push(format!("-- {problem} Trying again …"));
         }
+        down = problem;
         if desk.panel == Some(Panel::Help) {
-            show_panel(desk);
+            print.extend(panel::plain(desk));
         }
-        if let Some(notice) = desk.notice.take() {
-            println!("-- {notice}");
+        desk.panel = None;
+        print.extend(desk.notice.take().map(|notice| format!("-- {notice}")));
+        for line in print {
+            if !print_line(&line)? {
+                return Ok(());
+            }
         }
     }
-}
-
-/// Prints the panel that a screen would show.
-fn show_panel(desk: &mut Desk) {
-    if let Some(text) = panel::plain(desk) {
-        println!("{text}");
-    }
-    desk.panel = None;
 }

@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use crate::chat::line::{Line, OpenLine, Order};
 use crate::chat::model::{Happening, Phone};
 use crate::cli::ChatArgs;
-use crate::terminal::{Screen, is_interactive};
+use crate::terminal::{Screen, is_interactive, print_line};
 
 /// How long a phone that reads from a pipe listens on after the last line and the last event.
 const LISTEN_ON: Duration = Duration::from_secs(3);
@@ -149,8 +149,8 @@ async fn on_pipe(mut line: OpenLine, mut phone: Phone) -> anyhow::Result<()> {
                     _ => {}
                 }
                 let news = view::plain(&next);
-                if phone.apply(next) && let Some(text) = news {
-                    println!("{text}");
+                if phone.apply(next) && let Some(text) = news && !print_line(&text)? {
+                    return Ok(());
                 }
             }
             () = tokio::time::sleep(LISTEN_ON), if !open => return Ok(()),

@@ -6,7 +6,7 @@ mod screen;
 mod scroll;
 mod trouble;
 
-use std::io::{IsTerminal as _, stdout};
+use std::io::{ErrorKind, IsTerminal as _, Write as _, stdout};
 
 use core_types::Timestamp;
 use jiff::Zoned;
@@ -27,6 +27,18 @@ pub(crate) use self::trouble::{Trouble, sentence};
 /// Whether a person sits in front of this program.
 pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && stdout().is_terminal()
+}
+
+/// Prints a line for a program that reads it; says whether that program still reads.
+///
+/// # Errors
+/// When standard output fails for another reason.
+pub(crate) fn print_line(line: &str) -> std::io::Result<bool> {
+    match writeln!(stdout(), "{line}") {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The height of the editor's frame in a screen of `width` columns.

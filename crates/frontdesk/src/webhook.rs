@@ -1,13 +1,14 @@
 //! `frontdesk webhook parse`: what deliveries contain, for people who debug webhooks. The same code
 //! that ingress runs.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use svc_ingress::describe;
 
 use crate::cli::{WebhookArgs, WebhookCommand};
+use crate::terminal::print_line;
 
 /// Runs the command; fails when a file cannot be read. Problems inside a delivery are printed, and
 /// make the exit status non-zero at the end.
@@ -16,20 +17,22 @@ use crate::cli::{WebhookArgs, WebhookCommand};
 /// When a file cannot be read or holds something that is not wholly understood.
 pub(crate) fn run(args: WebhookArgs) -> anyhow::Result<()> {
     let WebhookCommand::Parse { files, json } = args.command;
-    let mut out = std::io::stdout().lock();
     let mut problems = 0_usize;
     for file in &files {
         let body = read(file)?;
         if files.len() > 1 && !json {
-            writeln!(out, "{}:", file.display())?;
+            // Whether anybody still reads shows at the next line.
+            print_line(&format!("{}:", file.display()))?;
         }
         for line in describe::lines(&body) {
             problems += usize::from(!line.problems.is_empty());
-            if json {
-                serde_json::to_writer(&mut out, &line)?;
-                writeln!(out)?;
+            let text = if json {
+                serde_json::to_string(&line)?
             } else {
-                writeln!(out, "{}", describe::text(&line))?;
+                describe::text(&line)
+            };
+            if !print_line(&text)? {
+                return Ok(());
             }
         }
     }

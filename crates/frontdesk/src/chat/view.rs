@@ -19,7 +19,11 @@ pub(crate) fn draw(frame: &mut Frame<'_>, phone: &Phone) {
         Constraint::Length(u16::try_from(foot.len()).unwrap_or(1)),
     ])
     .areas(frame.area());
-    let title = format!(" {} · {} ", shorten(&phone.business, 40), phone.owner);
+    let title = format!(
+        " {} · {} ",
+        shorten(&phone.business, 40),
+        shorten(&phone.owner, 30)
+    );
     let block = Block::bordered()
         .border_type(BorderType::Rounded)
         .title(title);
