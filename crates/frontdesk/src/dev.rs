@@ -84,10 +84,10 @@ fn welcome(installation: &Installation, data_dir: Option<&Path>) -> String {
         None => "nothing is kept".to_owned(),
     };
     let grpc = installation.grpc_url.trim_start_matches("http://");
-    let server = if grpc == "127.0.0.1:50051" {
+    let elsewhere = if grpc == "127.0.0.1:50051" {
         String::new()
     } else {
-        format!(" --server {}", installation.grpc_url)
+        format!("  export FRONTDESK_SERVER={}\n", installation.grpc_url)
     };
     format!(
         "\
@@ -100,9 +100,9 @@ Frontdesk is running ({data}).
 Demo tenant: number +{phone}, queues Sales and Support, agents ana and ben.
 Try, each in a terminal of its own:
 
-  frontdesk chat{server}              be a customer, write “Hi”
-  frontdesk agent --as ana{server}    be an agent, go ready, accept
-  frontdesk demo                      watch a whole conversation, checked
+{elsewhere}  frontdesk chat              be a customer, write “Hi”
+  frontdesk agent --as ana    be an agent, go ready, accept
+  frontdesk demo              watch a whole conversation, checked
 
 Ctrl-C stops it.",
         http = installation.http_url,
