@@ -7,6 +7,7 @@ mod conversation;
 mod demo;
 mod kill;
 mod meta;
+mod parked;
 mod readme;
 mod start;
 mod trace;

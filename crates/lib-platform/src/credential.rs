@@ -34,6 +34,18 @@ pub enum Role {
     FlowAuthor,
 }
 
+impl Role {
+    /// The role in words.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Administrator => "administrator",
+            Self::Supervisor => "supervisor",
+            Self::Agent => "agent",
+            Self::FlowAuthor => "flow author",
+        }
+    }
+}
+
 /// Who is calling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
@@ -89,9 +101,13 @@ impl Caller {
             {
                 Ok(())
             }
-            Self::User { .. } => Err(Refusal::forbidden(format!(
-                "this call needs one of the roles {roles:?}; ask an administrator"
-            ))),
+            Self::User { .. } => {
+                let words: Vec<&str> = roles.iter().map(|role| role.word()).collect();
+                let words = [&["administrator"], &words[..]].concat().join(" or ");
+                Err(Refusal::forbidden(format!(
+                    "this call needs the role {words}"
+                )))
+            }
         }
     }
 

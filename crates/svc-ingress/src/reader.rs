@@ -116,7 +116,7 @@ impl<I: Inbox> Reader<I> {
 
     async fn take(&self, delivery: Delivery) -> Result<(), Gone> {
         let share = self.share(&delivery).await?;
-        let split = self.split(delivery).await;
+        let split = self.split_and_tell(delivery).await;
         self.hand_over(split, false, share).await
     }
 
@@ -138,7 +138,7 @@ impl<I: Inbox> Reader<I> {
             let now = self.clock.now();
             whole(Origin::of(&delivery), delivery.body, cause, now, attempts)
         } else {
-            self.split(delivery).await
+            self.split_and_tell(delivery).await
         };
         self.hand_over(split, true, share).await?;
         self.barrier().await
@@ -166,6 +166,20 @@ impl<I: Inbox> Reader<I> {
             Ok(split) => split,
             Err(_) => whole(origin, body, "it could not be split".to_owned(), now, 1),
         }
+    }
+
+    /// Splits, and says so when something of it could not be read.
+    async fn split_and_tell(&self, delivery: Delivery) -> Split {
+        let id = delivery.id;
+        let split = self.split(delivery).await;
+        for parked in &split.parked {
+            tracing::warn!(
+                delivery = id,
+                position = parked.position,
+                "an item was parked"
+            );
+        }
+        split
     }
 
     async fn hand_over(
