@@ -169,7 +169,9 @@ impl Follower {
             let event = match event {
                 Ok(event) => event,
                 Err(unreadable) => {
-                    tracing::warn!(cause = unreadable.cause, "a status cannot be billed");
+                    // The cause may quote a phone number; it is kept with the row, not in the log.
+                    let message = &unreadable.message_id;
+                    tracing::warn!(message, "a status cannot be billed");
                     batch.unrated(UnratedRow::unreadable((tenant, number), unreadable));
                     continue;
                 }

@@ -34,6 +34,28 @@ pub(crate) enum Fate {
     Ambiguous(String),
 }
 
+impl Fate {
+    /// What became of it, in a word that is safe to log.
+    pub(crate) fn class(&self) -> &'static str {
+        match self {
+            Self::Accepted(_) => "accepted",
+            Self::Rejected(_) => "rejected",
+            Self::Wait(..) => "retry",
+            Self::NotWritten(_) => "not_sent",
+            Self::Stop(_) => "stop",
+            Self::Ambiguous(_) => "ambiguous",
+        }
+    }
+
+    /// Meta's error code, if Meta gave one; 0 where the refusal is our own.
+    pub(crate) fn code(&self) -> Option<i64> {
+        match self {
+            Self::Rejected(error) | Self::Wait(_, error) | Self::Stop(error) => Some(error.code),
+            Self::Accepted(_) | Self::NotWritten(_) | Self::Ambiguous(_) => None,
+        }
+    }
+}
+
 impl Graph {
     /// A client for the Graph API of `config`.
     ///

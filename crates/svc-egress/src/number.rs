@@ -168,7 +168,9 @@ impl Number {
                 if state.stop.is_none() {
                     let remedy = errors::remedy(error.code);
                     let cause = format!("{}. What to do: {remedy}", in_words(error));
-                    tracing::error!(number = %self.id, %cause, "the number is stopped");
+                    // Meta's words stay out of the log: they may hold a phone number.
+                    let code = error.code;
+                    tracing::error!(number = %self.id, code, remedy, "the number is stopped");
                     state.stop = Some(Stop {
                         cause,
                         refused_token: Arc::clone(token),

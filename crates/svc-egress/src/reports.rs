@@ -172,10 +172,13 @@ async fn until_answered<T, F: Future<Output = Result<T, Status>>>(
         match call().await {
             Ok(answer) => return Some(answer),
             Err(status) if is_final(status.code()) => {
-                tracing::error!(%status, what, "the conversation log refuses");
+                tracing::error!(code = ?status.code(), what, "the conversation log refuses");
                 return None;
             }
-            Err(status) => tracing::debug!(%status, what, "the conversation log does not answer"),
+            Err(status) => {
+                let code = status.code();
+                tracing::debug!(?code, what, "the conversation log does not answer");
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}

@@ -107,10 +107,13 @@ impl Sender {
         };
         let outcome = match ready {
             Ok(ready) => {
-                let fate = self
-                    .request(&number, &ready, grant, &intent.traceparent)
-                    .await;
+                let parent = trace::current_traceparent()
+                    .or_else(|| (!intent.traceparent.is_empty()).then_some(intent.traceparent));
+                let fate = self.request(&number, &ready, grant, parent.clone()).await;
                 drop(ready.permit);
+                // Neither Meta's id of the message nor Meta's words: both may hold a phone number.
+                let (class, code) = (fate.class(), fate.code());
+                tracing::debug!(traceparent = parent, class, code, "answered");
                 self.outcome(&number, &ready.token, fate, key.attempt)
             }
             Err(Unsent::Rejected(details)) => {
@@ -157,7 +160,9 @@ impl Sender {
                         number.id
                     )));
                 }
-                Err(status) => tracing::debug!(%status, "accounts does not answer"),
+                Err(status) => {
+                    tracing::debug!(code = ?status.code(), "accounts does not answer");
+                }
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(2));
@@ -171,10 +176,8 @@ impl Sender {
         number: &Number,
         ready: &Ready,
         grant: Grant,
-        traceparent: &str,
+        traceparent: Option<String>,
     ) -> Fate {
-        let parent = trace::current_traceparent()
-            .or_else(|| (!traceparent.is_empty()).then(|| traceparent.to_owned()));
         let stop = async {
             self.life.stopped().await;
             tokio::time::sleep(STOP_PATIENCE).await;
@@ -184,13 +187,12 @@ impl Sender {
             return Fate::NotWritten("the attempt's time had run out before it began".to_owned());
         }
         self.graph
-            .post(&number.id, &ready.token, body, parent, stop)
+            .post(&number.id, &ready.token, body, traceparent, stop)
             .await
     }
 
     fn outcome(&self, number: &Number, token: &Arc<str>, fate: Fate, attempt: u32) -> Outcome {
         let pause = number.note(&fate, self.clock.now(), token);
-        tracing::debug!(?fate, "answered");
         match fate {
             Fate::Accepted(id) => Outcome::Accepted(AttemptAccepted {
                 whatsapp_message_id: id,

@@ -134,11 +134,13 @@ async fn receive(State(door): State<Arc<Door>>, request: Request) -> Response {
                 .map(str::to_owned)
         })
         .unwrap_or_default();
-    let outcome = admit(&door, request, traceparent).instrument(span).await;
+    let admitted = admit(&door, request, traceparent.clone());
+    let outcome = admitted.instrument(span).await;
     let Err(Refused(status, word)) = outcome else {
+        tracing::debug!(traceparent, "a webhook was admitted");
         return StatusCode::OK.into_response();
     };
-    tracing::debug!(%status, word, "a webhook was refused");
+    tracing::debug!(traceparent, %status, word, "a webhook was refused");
     match status {
         StatusCode::UNAUTHORIZED => {
             door.refused_signatures.fetch_add(1, Ordering::Relaxed);

@@ -114,7 +114,9 @@ impl Follower {
                 Ok(fact) => facts.extend(fact),
                 // The log checks what it stores, so this is a fault of a program, not of a person.
                 Err(error) => {
-                    tracing::error!(%error, %cursor, %engagement, "a log entry cannot be read");
+                    // Not the error's words: they may quote a phone number.
+                    let field = &error.field;
+                    tracing::error!(field, %cursor, %engagement, "a log entry cannot be read");
                 }
             }
         }
