@@ -46,8 +46,7 @@ impl Lifecycle {
     /// Runs a task that may end when it likes. It is waited for at the end, so it must watch
     /// [`Lifecycle::stopped`] or be short.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks
-            .spawn(task.instrument(tracing::info_span!("task", name)));
+        self.tasks.spawn(task.instrument(span(name)));
     }
 
     /// Runs a task without which the service is of no use: if it fails, or ends before it was
@@ -70,8 +69,7 @@ impl Lifecycle {
             let _ = life.failure.set(format!("{name}: {problem}"));
             life.stop();
         };
-        self.tasks
-            .spawn(run.instrument(tracing::info_span!("task", name)));
+        self.tasks.spawn(run.instrument(span(name)));
     }
 
     /// Ends a server stream when stopping: an open stream would hold up the shutdown for ever.
@@ -86,4 +84,10 @@ impl Lifecycle {
             .await
             .is_ok()
     }
+}
+
+/// The span of a task, for the log only. Its target keeps it out of traces (see `telemetry`): a task
+/// that lives as long as the process would make one endless trace of all it ever does.
+fn span(name: &'static str) -> tracing::Span {
+    tracing::info_span!(target: "task", "task", name)
 }

@@ -47,7 +47,8 @@ impl Telemetry {
 /// Libraries that say little of use at the levels people ask for.
 const QUIET: &str = "h2=warn,hyper=warn,tonic=warn,opentelemetry=warn,tower=warn,sqlx=warn";
 
-/// Crates whose spans are part of traces: ours. Others would trace the export of traces.
+/// Crates whose spans are part of traces: ours. Others would trace the export of traces. The spans of
+/// tasks (target `task`) are left out: traces are about messages and calls.
 const TRACED: [&str; 3] = ["svc_", "lib_platform", "frontdesk"];
 
 /// Starts telemetry for this process. Only the first call in a process has effect on the log.

@@ -345,7 +345,20 @@ pub(super) fn same_request(one: &Content, other: &Content) -> bool {
 fn place_attempt(batch: &mut Batch, known: &Known, message_id: &MessageId, task: Task) {
     let target = Target::Id(message_id.clone());
     match known.by_id.get(message_id) {
-        Some(stored) => queue(batch, &stored.conversation, Task { target, ..task }),
+        Some(stored) => {
+            // Attempts are reported in batches of many messages: each goes on with the trace of its
+            // own message, not with that of the call.
+            let traceparent = match stored.traceparent.as_str() {
+                "" => task.traceparent,
+                own => own.to_owned(),
+            };
+            let task = Task {
+                target,
+                traceparent,
+                ..task
+            };
+            queue(batch, &stored.conversation, task);
+        }
         None if task.reply == ReplyWith::Granted => {
             batch.answer(task.unit, Answer::Granted(false));
         }
