@@ -124,6 +124,7 @@ only_watched! {
     get_engagement: GetEngagementRequest => Engagement,
     list_engagements: ListEngagementsRequest => ListEngagementsResponse,
     list_messages: ListMessagesRequest => ListMessagesResponse,
+    get_message: GetMessageRequest => Message,
     search_messages: SearchMessagesRequest => SearchMessagesResponse,
     send_message: SendMessageRequest => Message,
     start_wrap_up: StartWrapUpRequest => Engagement,

@@ -207,6 +207,20 @@ impl ConversationService for Conversations {
         }))
     }
 
+    async fn get_message(
+        &self,
+        request: Request<pb::GetMessageRequest>,
+    ) -> Result<Response<pb::Message>, Status> {
+        let wall = wall(&caller(&request)?);
+        let id = request.into_inner().id;
+        let found = read::message(&self.database, &wall, &id).await;
+        let found = found
+            .map_err(storage)?
+            .ok_or_else(|| Refusal::not_found("message", &id))?;
+        let owner = found.conversation.as_str();
+        Ok(Response::new(convert::message(&found.message, owner)))
+    }
+
     async fn search_messages(
         &self,
         request: Request<pb::SearchMessagesRequest>,

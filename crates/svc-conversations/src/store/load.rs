@@ -191,7 +191,8 @@ pub(crate) async fn messages_by_wamid(
     Ok(found)
 }
 
-fn stored_message(row: sqlx::sqlite::SqliteRow) -> Result<StoredMessage, StorageError> {
+/// A message from its id, conversation, record and trace, in this order.
+pub(crate) fn stored_message(row: sqlx::sqlite::SqliteRow) -> Result<StoredMessage, StorageError> {
     Ok(StoredMessage {
         conversation: conversation_id("message", row.get(1))?,
         message: parse("message", row.get(0), row.get(2))?,

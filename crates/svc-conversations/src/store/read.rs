@@ -6,7 +6,7 @@ use core_types::ConversationId;
 use lib_storage::{Database, StorageError};
 use sqlx::Row as _;
 
-use super::load::{StoredMessage, conversation_id, parse};
+use super::load::{StoredMessage, conversation_id, parse, stored_message};
 
 /// The word of a stage in tables.
 pub(crate) fn stage_word(stage: &Stage) -> &'static str {
@@ -209,6 +209,22 @@ pub(crate) async fn messages(
         .fetch_all(database.readers())
         .await?;
     rows.iter().map(numbered_message).collect()
+}
+
+/// One message.
+pub(crate) async fn message(
+    database: &Database,
+    tenant: &str,
+    id: &str,
+) -> Result<Option<StoredMessage>, StorageError> {
+    let sql = "SELECT id, conversation_id, record, traceparent FROM message \
+               WHERE id = $1 AND ($2 = '' OR tenant = $2)";
+    let row = sqlx::query(sql)
+        .bind(id)
+        .bind(tenant)
+        .fetch_optional(database.readers())
+        .await?;
+    row.map(stored_message).transpose()
 }
 
 fn numbered_message(row: &sqlx::sqlite::SqliteRow) -> Result<(i64, StoredMessage), StorageError> {

@@ -71,6 +71,27 @@ async fn lists_are_paged_and_walled() {
 }
 
 #[tokio::test]
+async fn one_message_is_found_by_its_own_tenant_only() {
+    let world = World::start().await;
+    world.says("w1", "16505551111", "hello").await;
+    let conversation = world.conversation("16505551111").await.id;
+    let listed = world.messages(&conversation).await.remove(0);
+    let get = |token: &str, id: &str| {
+        let request = pb::GetMessageRequest { id: id.to_owned() };
+        let mut people = world.people(token);
+        async move { people.get_message(request).await }
+    };
+    for token in [SERVICE, "ada"] {
+        assert_eq!(get(token, &listed.id).await.unwrap().into_inner(), listed);
+    }
+    let missing = format!("{conversation}.m999");
+    for (token, id) in [("eve", listed.id.as_str()), ("ada", &missing), ("ada", "")] {
+        let refused = get(token, id).await.unwrap_err();
+        assert_eq!(refused.code(), Code::NotFound, "{token} {id}");
+    }
+}
+
+#[tokio::test]
 async fn search_finds_all_words_in_any_order() {
     let world = World::start().await;
     world
