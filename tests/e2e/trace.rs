@@ -1,5 +1,5 @@
 //! One trace shows a message from webhook to Graph call: the same id stands in the log of the
-//! conversation and in the header that Meta gets.
+//! conversation, in the header that Meta gets and in the process's own log, which names nobody.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +13,11 @@ use lib_proto::sandbox::{ListGraphSendsRequest, SendFromPhoneRequest};
 use tests::process::{Addresses, Frontdesk};
 use tests::webhook::NUMBER;
 
+/// The customer's number without its country code.
+const DIGITS: &str = "6505550177";
+/// A part of the customer's message that is found nowhere else.
+const MARKER: &str = "quagga-verdigris";
+
 /// The trace id inside a `traceparent`.
 fn trace_id(traceparent: &str) -> String {
     traceparent
@@ -25,13 +30,15 @@ fn trace_id(traceparent: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_reaches_from_the_webhook_to_the_graph_call() {
     let folder = tempfile::tempdir().unwrap();
-    let process = Frontdesk::start(folder.path(), &Addresses::free(), &[]);
+    let log_file = folder.path().join("stderr.log");
+    let more = ["--log", "debug"];
+    let process = Frontdesk::start_logged(folder.path(), &Addresses::free(), &more, &log_file);
     let text = Text {
-        body: "Hi".into(),
+        body: format!("Hi, {MARKER}"),
         preview_url: false,
     };
     let customer = ContactIdentity {
-        phone: "16505550177".into(),
+        phone: format!("1{DIGITS}"),
         ..Default::default()
     };
     let request = SendFromPhoneRequest {
@@ -59,12 +66,11 @@ async fn one_trace_reaches_from_the_webhook_to_the_graph_call() {
     while accepted < 2 {
         for entry in log.message().await.unwrap().unwrap().entries {
             match entry.event.unwrap() {
-                Event::MessageReceived(_) | Event::MessageQueued(_) => {
-                    traces.insert(trace_id(&entry.traceparent));
-                }
+                Event::MessageReceived(_) | Event::MessageQueued(_) | Event::AttemptStarted(_) => {}
                 Event::AttemptEnded(_) => accepted += 1,
-                _ => {}
+                _ => continue,
             }
+            traces.insert(trace_id(&entry.traceparent));
         }
     }
     let list = ListGraphSendsRequest {
@@ -81,4 +87,16 @@ async fn one_trace_reaches_from_the_webhook_to_the_graph_call() {
     assert_eq!(traces.len(), 1, "{traces:?}");
     assert!(!traces.contains("no trace"));
     assert!(process.stop().success());
+
+    let log = std::fs::read_to_string(&log_file).unwrap();
+    let trace = traces.pop_first().unwrap();
+    for service in ["svc_ingress", "svc_egress"] {
+        let shown = |line: &str| line.contains(service) && line.contains(&trace);
+        assert!(log.lines().any(shown), "{service} does not log {trace}");
+    }
+    // Meta's message ids hold the phone number in base64.
+    for secret in [DIGITS, "wamid.", MARKER] {
+        let leak = log.lines().find(|line| line.contains(secret));
+        assert_eq!(leak, None, "`{secret}` is in the log");
+    }
 }

@@ -95,6 +95,19 @@ impl Frontdesk {
     /// # Panics
     /// When the machine or the program does not do as told.
     pub fn start(data_dir: &Path, at: &Addresses, more: &[&str]) -> Self {
+        Self::run(data_dir, at, more, Stdio::inherit())
+    }
+
+    /// The same with its log in `log_file`, which is made anew.
+    ///
+    /// # Panics
+    /// When the machine or the program does not do as told.
+    pub fn start_logged(data_dir: &Path, at: &Addresses, more: &[&str], log_file: &Path) -> Self {
+        let log = std::fs::File::create(log_file).expect("the log file can be made");
+        Self::run(data_dir, at, more, log.into())
+    }
+
+    fn run(data_dir: &Path, at: &Addresses, more: &[&str], log: Stdio) -> Self {
         let mut command = Command::new(program());
         command
             .args([
@@ -111,7 +124,7 @@ impl Frontdesk {
             .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit());
+            .stderr(log);
         let mut child = command.spawn().expect("the program starts");
         let mut output = BufReader::new(child.stdout.take().expect("its output is ours"));
         let mut line = String::new();
