@@ -46,9 +46,8 @@ async fn what_cannot_be_read_is_parked_and_its_siblings_live() {
     let folder = tempfile::tempdir().unwrap();
     let process = Frontdesk::start(folder.path(), &Addresses::free(), &[]);
     let good = webhook::text("16505550188", "wamid.PARKED.1", "Hello");
-    let bad = good
-        .replace("\"Hello\"", "7")
-        .replace("wamid.PARKED.1", "wamid.PARKED.2");
+    let bad = good.replace("\"id\":\"wamid.PARKED.1\",", "");
+    assert_ne!(bad, good);
     assert_eq!(post(&process.at, "{\"object\":\"page\"}").await, 200);
     assert_eq!(post(&process.at, &bad).await, 200);
     assert_eq!(post(&process.at, &good).await, 200);
@@ -74,7 +73,7 @@ async fn what_cannot_be_read_is_parked_and_its_siblings_live() {
         .await
         .unwrap();
     let bytes = String::from_utf8(whole.into_inner().payload).unwrap();
-    assert!(bytes.contains("wamid.PARKED.2"), "{bytes}");
+    assert!(bytes.contains("Hello"), "{bytes}");
     let again = client
         .replay_parked_item(ReplayParkedItemRequest { id })
         .await
