@@ -306,7 +306,7 @@ async fn close_window(
     report.tell(
         stage.now(),
         "Ben",
-        "writes freely, a day later; the 24-hour window has closed.",
+        "tries free text, a day later, and is refused: the 24-hour window has closed.",
     );
     let refused_so = refused.is_some_and(|status| status.code() == Code::FailedPrecondition);
     report.check(
