@@ -7,6 +7,7 @@ pub mod channel;
 pub mod clock;
 pub mod context;
 pub mod credential;
+pub mod failpoint;
 pub mod ids;
 pub mod lifecycle;
 pub mod outbound;

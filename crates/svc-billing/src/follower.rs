@@ -144,6 +144,7 @@ impl Follower {
             }
         }
         tx.write(batch, &position.cursor, self.clock.now()).await?;
+        lib_platform::failpoint!("billing.committed");
         Ok(())
     }
 

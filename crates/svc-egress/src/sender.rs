@@ -107,6 +107,7 @@ impl Sender {
         };
         let outcome = match ready {
             Ok(ready) => {
+                lib_platform::failpoint!("egress.granted");
                 let parent = trace::current_traceparent()
                     .or_else(|| (!intent.traceparent.is_empty()).then_some(intent.traceparent));
                 let fate = self.request(&number, &ready, grant, parent.clone()).await;
@@ -122,6 +123,7 @@ impl Sender {
             }
             Err(Unsent::NotSent(wait, cause)) => self.not_sent(wait, cause),
         };
+        lib_platform::failpoint!("egress.answered");
         let result = AttemptResult {
             attempt: Some(key),
             outcome: Some(outcome),
@@ -186,6 +188,7 @@ impl Sender {
         if grant.asked.elapsed() > self.config.write_within() {
             return Fate::NotWritten("the attempt's time had run out before it began".to_owned());
         }
+        lib_platform::failpoint!("egress.write");
         self.graph
             .post(&number.id, &ready.token, body, traceparent, stop)
             .await

@@ -144,6 +144,7 @@ impl<I: Inbox> Committer<I> {
     async fn try_commit(&self, group: &Group, finished_bytes: u64) -> bool {
         match self.inbox.commit(group).await {
             Ok(last) => {
+                lib_platform::failpoint!("ingress.stored", if !group.admit.is_empty());
                 let bytes: usize = group.admit.iter().map(|delivery| delivery.body.len()).sum();
                 self.room.add(group.admit.len() as u64, bytes as u64);
                 self.room.remove(group.finish.len() as u64, finished_bytes);

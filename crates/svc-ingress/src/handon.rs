@@ -212,6 +212,7 @@ impl<I: Inbox> HandOn<I> {
         } else {
             together(&mut self.log, &items).await
         };
+        lib_platform::failpoint!("ingress.handed_on", if pass.failure.is_none());
         self.note(alone, pass.failure.as_ref());
         self.apply(pass)
     }
@@ -315,6 +316,7 @@ impl<I: Inbox> HandOn<I> {
         if self.finished.deliveries.is_empty() {
             return;
         }
+        lib_platform::failpoint!("ingress.finish");
         let mut backoff = Backoff::default();
         while self.admission.finish(self.finished.clone()).await.is_err() {
             backoff.wait().await;

@@ -170,7 +170,9 @@ async fn admit(door: &Door, request: Request, traceparent: String) -> Result<(),
         traceparent,
         body,
     };
+    lib_platform::failpoint!("ingress.verified");
     let kept = door.admission.admit(delivery).await;
+    lib_platform::failpoint!("ingress.kept");
     kept.map_err(|_| NOT_KEPT)
 }
 

@@ -115,6 +115,7 @@ impl<I: Inbox> Reader<I> {
     }
 
     async fn take(&self, delivery: Delivery) -> Result<(), Gone> {
+        lib_platform::failpoint!("ingress.read");
         let share = self.share(&delivery).await?;
         let split = self.split_and_tell(delivery).await;
         self.hand_over(split, false, share).await

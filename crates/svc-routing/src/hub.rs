@@ -196,8 +196,10 @@ impl Hub {
         }
         if !batch.writes.is_empty() || self.unstored.entries >= ENTRIES_UNSTORED {
             self.add_unstored(&mut batch.writes);
+            lib_platform::failpoint!("routing.ended", if batch.writes.iter().any(Write::ends_an_offer));
             self.commit(&batch.writes).await?;
         }
+        lib_platform::failpoint!("routing.offered", if self.last_offer != batch.last_offer);
         self.last_offer = batch.last_offer;
         if self.last_outgoing != batch.last_outgoing {
             self.last_outgoing = batch.last_outgoing;

@@ -51,6 +51,7 @@ pub(crate) async fn run(
                 reports.push((row.tenant, RoutingRecord::decode(row.record.as_slice())?));
             }
             let answers = deliver(&life, &client, &reports).await;
+            lib_platform::failpoint!("routing.answered", if !answers.is_empty());
             if life.is_stopping() {
                 return Ok(());
             }

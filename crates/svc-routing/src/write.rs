@@ -67,6 +67,12 @@ pub(crate) enum Write {
 }
 
 impl Write {
+    /// Whether it ends an offer, for the place in the code where tests of survival strike.
+    #[cfg(debug_assertions)]
+    pub(crate) fn ends_an_offer(&self) -> bool {
+        matches!(self, Self::OfferEnded { .. })
+    }
+
     /// Adds this change to a transaction.
     pub(crate) async fn apply(
         &self,

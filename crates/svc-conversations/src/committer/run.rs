@@ -121,6 +121,7 @@ impl Writer {
             .iter()
             .map(|waiting| (&waiting.decision.conversation, &waiting.step))
             .collect();
+        lib_platform::failpoint!("conversations.step");
         let results = match self.flows.advance(&wanted, batch.now).await {
             Ok(results) => results,
             Err(status) => {
