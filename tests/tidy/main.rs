@@ -95,6 +95,7 @@ fn may_import(from: &str, to: &str) -> bool {
 /// Which libraries a library may stand on.
 fn below(lib: &str) -> &'static [&'static str] {
     match lib {
+        "lib-platform" => &["lib-storage"],
         "lib-testkit" => &["lib-platform", "lib-storage", "lib-proto"],
         _ => &[],
     }

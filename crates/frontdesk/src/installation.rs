@@ -89,13 +89,13 @@ impl Installation {
         let service_token = random_token();
         let peers = Peers::new([("*".to_owned(), grpc_url.clone())], &service_token)?;
         let life = Lifecycle::new();
-        let context = Context {
-            clock: settings.clock.clone(),
-            ids: settings.ids,
-            life: life.clone(),
+        let context = Context::embedded(
+            settings.clock.clone(),
+            settings.ids,
+            life.clone(),
             peers,
-            data_dir: settings.data_dir,
-        };
+            settings.data_dir,
+        );
         let callers = dev_callers(&service_token)?;
         let resolver = AccountsTokenResolver::new(context.channel("accounts")?);
         let authenticator = Authenticator::new(settings.clock, callers, Some(Box::new(resolver)));

@@ -43,6 +43,19 @@ impl Lifecycle {
         self.failure.get().map(String::as_str)
     }
 
+    /// A token that is cancelled when it is asked to stop.
+    pub(crate) fn stop_token(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Something without which the service is of no use has failed: everything stops and the
+    /// process exits with an error.
+    pub fn fail(&self, task: &str, problem: &str) {
+        tracing::error!(task, problem, "a task failed; stopping");
+        let _ = self.failure.set(format!("{task}: {problem}"));
+        self.stop();
+    }
+
     /// Runs a task that may end when it likes. It is waited for at the end, so it must watch
     /// [`Lifecycle::stopped`] or be short.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
@@ -65,9 +78,7 @@ impl Lifecycle {
                 Ok(Err(error)) => format!("{error:#}"),
                 Err(panic) => panic.to_string(),
             };
-            tracing::error!(task = name, %problem, "a task failed; stopping");
-            let _ = life.failure.set(format!("{name}: {problem}"));
-            life.stop();
+            life.fail(name, &problem);
         };
         self.tasks.spawn(run.instrument(span(name)));
     }

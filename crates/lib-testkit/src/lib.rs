@@ -54,13 +54,13 @@ pub fn tokens(users: &[(&str, Caller)]) -> Vec<(String, Caller)> {
 /// When `peers` is no URL.
 pub fn context(folder: &Path, clock: &Clock, peers: &str) -> Context {
     let everyone = ("*".to_owned(), peers.to_owned());
-    Context {
-        clock: clock.clone(),
-        ids: IdSource::counted(),
-        life: Lifecycle::new(),
-        peers: Peers::new([everyone], SERVICE).expect("a URL"),
-        data_dir: folder.to_owned(),
-    }
+    Context::embedded(
+        clock.clone(),
+        IdSource::counted(),
+        Lifecycle::new(),
+        Peers::new([everyone], SERVICE).expect("a URL"),
+        folder.to_owned(),
+    )
 }
 
 /// A time such as `2026-10-01T00:00:00Z`.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use core_types::Timestamp;
 use lib_proto::accounts::{Connector, Number, NumberRecord, Tenant, User};
-use lib_storage::{Database, Migration, StorageError};
+use lib_storage::{Migration, SqliteFile, StorageError};
 use sqlx::{Sqlite, Transaction};
 
 use crate::rows::{ConnectorRow, MemberRow, NumberRow, OwnedConnector, TenantRow};
@@ -70,13 +70,13 @@ pub(crate) type Tx = Transaction<'static, Sqlite>;
 /// The accounts database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
-    database: Database,
+    database: SqliteFile,
 }
 
 impl Store {
     /// Opens or creates the database.
     pub(crate) async fn open(path: &Path) -> Result<Self, StorageError> {
-        let database = Database::open(path, MIGRATIONS).await?;
+        let database = SqliteFile::open(path, MIGRATIONS).await?;
         Ok(Self { database })
     }
 

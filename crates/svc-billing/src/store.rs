@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use core_billing::{Account, CounterKey, Event, Journal, Ledger, PriceBook, Usage};
 use core_types::{NumberId, Timestamp, WhatsAppMessageId};
-use lib_storage::{Database, StorageError};
+use lib_storage::{SqliteFile, StorageError};
 use sqlx::{QueryBuilder, Sqlite, Transaction};
 
 use crate::entry::UnratedRow;
@@ -18,7 +18,7 @@ const CHUNK: usize = 500;
 /// The ledger's database. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Store {
-    pub(crate) database: Database,
+    pub(crate) database: SqliteFile,
 }
 
 /// What a batch of statuses adds.
@@ -77,7 +77,7 @@ fn rank(row: &UnratedRow) -> (bool, Timestamp, &str) {
 impl Store {
     /// Opens the database and brings its schema up to date.
     pub(crate) async fn open(path: &Path) -> Result<Self, StorageError> {
-        let database = Database::open(path, MIGRATIONS).await?;
+        let database = SqliteFile::open(path, MIGRATIONS).await?;
         Ok(Self { database })
     }
 
@@ -199,6 +199,7 @@ impl Writing {
             self.keep_aside(row).await?;
         }
         self.save_cursor(cursor).await?;
+        lib_platform::failpoint!("billing.commit");
         Ok(self.0.commit().await?)
     }
 

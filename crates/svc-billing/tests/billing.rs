@@ -398,7 +398,9 @@ async fn the_ledger_refuses_to_change() {
     running.stop().await;
     peer.stop().await;
     let path = folder.path().join("billing.db");
-    let database = lib_storage::Database::open(&path, MIGRATED).await.unwrap();
+    let database = lib_storage::SqliteFile::open(&path, MIGRATED)
+        .await
+        .unwrap();
     for sql in [
         "UPDATE usage_record SET amount_micros = 0",
         "DELETE FROM usage_record",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lib_platform::{AuthorizedChannel, Caller, Clock, Lifecycle, Refusal, caller, page};
 use lib_proto::conversations as pb;
-use lib_storage::{Database, StorageError};
+use lib_storage::{SqliteFile, StorageError};
 use pb::conversation_service_server::ConversationService;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
@@ -22,7 +22,7 @@ const QUERY_MOST: usize = 500;
 
 /// The service.
 pub(crate) struct Conversations {
-    pub(crate) database: Database,
+    pub(crate) database: SqliteFile,
     pub(crate) clock: Clock,
     pub(crate) life: Lifecycle,
     pub(crate) publisher: Arc<Publisher>,

@@ -33,7 +33,7 @@ use lib_platform::server::MAX_MESSAGE_BYTES;
 use lib_platform::{Context, Parts};
 use lib_proto::conversations::conversation_log_service_server::ConversationLogServiceServer;
 use lib_proto::conversations::conversation_service_server::ConversationServiceServer;
-use lib_storage::Database;
+use lib_storage::SqliteFile;
 
 pub use store::replay::Report;
 
@@ -76,7 +76,7 @@ const NAME: &str = "conversations";
 pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
     let fallback_queue = QueueId::new(&config.fallback_queue)
         .context("the fallback queue of conversations must be set")?;
-    let database = Database::open(&context.database_file(NAME), store::MIGRATIONS).await?;
+    let database = SqliteFile::open(&context.database_file(NAME), store::MIGRATIONS).await?;
     let timers = Schedule::new(store::log::timers(&database).await?);
     let retries = Schedule::new(later(&database, &context).await?);
     let head = store::log::head(&database).await?;
@@ -139,7 +139,7 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
 
 /// Messages whose time to go lies ahead.
 async fn later(
-    database: &Database,
+    database: &SqliteFile,
     context: &Context,
 ) -> anyhow::Result<Vec<(core_types::ConversationId, core_types::Timestamp)>> {
     let now = context.clock.now();
@@ -149,7 +149,7 @@ async fn later(
 }
 
 /// Forgets old duplicate keys, once a day and at start.
-async fn prune(database: Database, context: Context) -> anyhow::Result<()> {
+async fn prune(database: SqliteFile, context: Context) -> anyhow::Result<()> {
     let stopped = context.life.stopped();
     tokio::pin!(stopped);
     loop {
@@ -172,6 +172,6 @@ async fn prune(database: Database, context: Context) -> anyhow::Result<()> {
 /// When the database cannot be read.
 pub async fn verify_replay_of(folder: &Path) -> anyhow::Result<Report> {
     let path = folder.join(format!("{NAME}.db"));
-    let database = Database::open(&path, store::MIGRATIONS).await?;
+    let database = SqliteFile::open(&path, store::MIGRATIONS).await?;
     Ok(store::replay::verify_replay(&database).await?)
 }

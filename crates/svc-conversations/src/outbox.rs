@@ -8,7 +8,7 @@ use core_types::{ConversationId, Timestamp};
 use futures_util::stream;
 use lib_platform::{Clock, Lifecycle, Refusal};
 use lib_proto::conversations as pb;
-use lib_storage::{Database, StorageError};
+use lib_storage::{SqliteFile, StorageError};
 use tokio::sync::{broadcast, mpsc};
 use tokio_stream::Stream;
 use tonic::Status;
@@ -26,13 +26,13 @@ type Intents = Arc<Vec<pb::OutboxIntent>>;
 
 /// Announces what may be sent.
 pub(crate) struct Outbox {
-    database: Database,
+    database: SqliteFile,
     clock: Clock,
     live: broadcast::Sender<Intents>,
 }
 
 impl Outbox {
-    pub(crate) fn new(database: Database, clock: Clock) -> Self {
+    pub(crate) fn new(database: SqliteFile, clock: Clock) -> Self {
         Self {
             database,
             clock,

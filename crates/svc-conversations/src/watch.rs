@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::stream;
 use lib_platform::Refusal;
 use lib_proto::conversations as pb;
-use lib_storage::Database;
+use lib_storage::SqliteFile;
 use tokio::sync::broadcast;
 use tokio_stream::Stream;
 use tonic::Status;
@@ -39,7 +39,7 @@ pub(crate) fn position(cursor: &str, head: i64) -> Result<i64, Refusal> {
 
 /// The entries after `position` that pass `filter`, then every new one.
 pub(crate) fn follow(
-    database: Database,
+    database: SqliteFile,
     publisher: &Arc<Publisher>,
     filter: Filter,
     position: i64,
@@ -68,7 +68,7 @@ pub(crate) fn follow(
 }
 
 struct Follower {
-    database: Database,
+    database: SqliteFile,
     publisher: Arc<Publisher>,
     live: broadcast::Receiver<Arc<Vec<Published>>>,
     filter: Filter,

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use lib_proto::conversations::AttemptResult;
-use lib_storage::{Database, Migration, StorageError};
+use lib_storage::{Migration, SqliteFile, StorageError};
 use prost::Message as _;
 
 const MIGRATIONS: &[Migration] = &[Migration {
@@ -23,13 +23,13 @@ CREATE TABLE unreported (
 /// The table of outcomes still to be reported. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Spool {
-    database: Database,
+    database: SqliteFile,
 }
 
 impl Spool {
     /// Opens or creates the database.
     pub(crate) async fn open(path: &Path) -> Result<Self, StorageError> {
-        let database = Database::open(path, MIGRATIONS).await?;
+        let database = SqliteFile::open(path, MIGRATIONS).await?;
         Ok(Self { database })
     }
 

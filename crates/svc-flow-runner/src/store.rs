@@ -6,7 +6,7 @@ use std::path::Path;
 use core_types::Timestamp;
 use lib_proto::flow_runner::{Flow, FlowVersion};
 use lib_proto::timestamp_to_proto;
-use lib_storage::{Database, Migration, StorageError};
+use lib_storage::{Migration, SqliteFile, StorageError};
 use sqlx::{FromRow, Sqlite, Transaction};
 
 const MIGRATIONS: &[Migration] = &[Migration {
@@ -117,13 +117,13 @@ fn number(stored: i64) -> u32 {
 /// The flow-runner's database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
-    database: Database,
+    database: SqliteFile,
 }
 
 impl Store {
     /// Opens or creates the database.
     pub(crate) async fn open(path: &Path) -> Result<Self, StorageError> {
-        let database = Database::open(path, MIGRATIONS).await?;
+        let database = SqliteFile::open(path, MIGRATIONS).await?;
         Ok(Self { database })
     }
 

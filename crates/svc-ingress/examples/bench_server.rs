@@ -29,13 +29,13 @@ async fn main() -> anyhow::Result<()> {
         otlp_endpoint: None,
     })?;
     let life = Lifecycle::new();
-    let context = Context {
-        clock: Clock::system(),
-        ids: IdSource::random(),
-        life: life.clone(),
-        peers: Peers::new([("*".to_owned(), format!("http://{log}"))], "bench")?,
+    let context = Context::embedded(
+        Clock::system(),
+        IdSource::random(),
+        life.clone(),
+        Peers::new([("*".to_owned(), format!("http://{log}"))], "bench")?,
         data_dir,
-    };
+    );
     let config = svc_ingress::Config {
         app_secrets: vec![SECRET.into()],
         ..svc_ingress::Config::default()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use core_types::Timestamp;
 use futures_util::TryStreamExt as _;
-use lib_storage::{Database, Migration, StorageError};
+use lib_storage::{Migration, SqliteFile, StorageError};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row as _, Sqlite, Transaction};
 
@@ -52,7 +52,7 @@ const PARKED_HEAD: &str = "sequence, id, delivery, ordinal, position, cause, num
 /// The embedded inbox. One process at a time.
 #[derive(Clone, Debug)]
 pub struct EmbeddedInbox {
-    database: Database,
+    database: SqliteFile,
     inserts: Arc<[(usize, Arc<str>)]>,
 }
 
@@ -67,7 +67,7 @@ impl EmbeddedInbox {
             format!("INSERT INTO delivery (admitted_at, traceparent, body) VALUES {values}")
         };
         Ok(Self {
-            database: Database::open(path, MIGRATIONS).await?,
+            database: SqliteFile::open(path, MIGRATIONS).await?,
             inserts: ROWS.map(|rows| (rows, insert(rows).into())).into(),
         })
     }

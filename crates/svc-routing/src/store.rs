@@ -6,7 +6,7 @@ use std::path::Path;
 
 use core_routing::{Agent, Engagement, Offer, Queue};
 use core_types::{AgentId, EngagementId, TenantId};
-use lib_storage::{Database, Migration, StorageError};
+use lib_storage::{Migration, SqliteFile, StorageError};
 use serde::de::DeserializeOwned;
 
 use crate::seat::{Done, Memory};
@@ -83,11 +83,11 @@ pub(crate) struct Stored {
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Store(Database);
+pub(crate) struct Store(SqliteFile);
 
 impl Store {
     pub(crate) async fn open(path: &Path) -> Result<Self, StorageError> {
-        Ok(Self(Database::open(path, MIGRATIONS).await?))
+        Ok(Self(SqliteFile::open(path, MIGRATIONS).await?))
     }
 
     /// Forgets what the conversation log can tell again.

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use core_types::{Content, Timestamp};
-use lib_storage::{Database, Migration, StorageError};
+use lib_storage::{Migration, SqliteFile, StorageError};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
 
@@ -100,14 +100,14 @@ pub(crate) struct DeliveryRow {
 
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Store(Database);
+pub(crate) struct Store(SqliteFile);
 
 type Result<T> = std::result::Result<T, StorageError>;
 
 impl Store {
     /// Opens or creates the file.
     pub(crate) async fn open(path: &Path) -> Result<Self> {
-        Ok(Self(Database::open(path, MIGRATIONS).await?))
+        Ok(Self(SqliteFile::open(path, MIGRATIONS).await?))
     }
 
     /// Reads what the sandbox remembers.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use core_types::Timestamp;
-use lib_storage::{Database, Migration, StorageError};
+use lib_storage::{Migration, SqliteFile, StorageError};
 use sqlx::{Sqlite, Transaction};
 
 const MIGRATIONS: &[Migration] = &[Migration {
@@ -100,13 +100,13 @@ pub(crate) type Key<'a> = (&'a str, &'a str);
 /// The registry's database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
-    database: Database,
+    database: SqliteFile,
 }
 
 impl Store {
     /// Opens or creates the database.
     pub(crate) async fn open(path: &Path) -> Result<Self, StorageError> {
-        let database = Database::open(path, MIGRATIONS).await?;
+        let database = SqliteFile::open(path, MIGRATIONS).await?;
         Ok(Self { database })
     }
 
@@ -259,6 +259,7 @@ impl Store {
         .bind(began.as_micros())
         .execute(&mut *tx)
         .await?;
+        lib_platform::failpoint!("templates.commit");
         tx.commit().await?;
         Ok(difference)
     }

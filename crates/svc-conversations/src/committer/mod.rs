@@ -15,7 +15,7 @@ use std::sync::Arc;
 use core_conversation::Policy;
 use futures_util::FutureExt as _;
 use lib_platform::{Batcher, Clock, IdSource, Lifecycle};
-use lib_storage::{Database, StorageError};
+use lib_storage::{SqliteFile, StorageError};
 use tokio::sync::Mutex;
 
 pub(crate) use unit::{Answer, Item, Place, SendCommand, Unit, What};
@@ -37,7 +37,7 @@ pub(crate) struct Committer(Batcher<Vec<Unit>, Vec<Answer>>);
 
 /// What the writer works with.
 pub(crate) struct Writer {
-    pub(crate) database: Database,
+    pub(crate) database: SqliteFile,
     pub(crate) clock: Clock,
     pub(crate) ids: IdSource,
     pub(crate) policy: Policy,
@@ -123,7 +123,9 @@ impl Writer {
         self.run(&mut batch).await?;
         let (answers, commit) = batch.finish();
         if !commit.is_empty() {
+            lib_platform::failpoint!("conversations.commit");
             let head = write::commit(&self.database, &commit, now).await?;
+            lib_platform::failpoint!("conversations.committed");
             tracing::debug!(
                 units = units.len(),
                 entries = commit.entries.len(),

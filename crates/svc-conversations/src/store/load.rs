@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use core_conversation::{Conversation, Engagement, Message};
 use core_types::{ConversationId, EngagementId, MessageId, StatusUpdate, WhatsAppMessageId};
-use lib_storage::{Database, StorageError};
+use lib_storage::{SqliteFile, StorageError};
 use serde::Serialize;
 use sqlx::Row as _;
 
@@ -56,7 +56,7 @@ pub(crate) fn conversation_id(
 
 /// Which of `keys` were taken in before.
 pub(crate) async fn known_keys(
-    database: &Database,
+    database: &SqliteFile,
     keys: &[String],
 ) -> Result<HashSet<String>, StorageError> {
     if keys.is_empty() {
@@ -82,7 +82,7 @@ pub(crate) struct Found {
 
 /// Conversations by (tenant, number, contact key).
 pub(crate) async fn by_contact(
-    database: &Database,
+    database: &SqliteFile,
     keys: &[(String, String, String)],
 ) -> Result<Vec<Found>, StorageError> {
     if keys.is_empty() {
@@ -111,7 +111,7 @@ pub(crate) async fn by_contact(
 
 /// Conversations by id; missing ones are missing.
 pub(crate) async fn conversations(
-    database: &Database,
+    database: &SqliteFile,
     ids: &[&ConversationId],
 ) -> Result<Vec<Conversation>, StorageError> {
     if ids.is_empty() {
@@ -130,7 +130,7 @@ pub(crate) async fn conversations(
 
 /// Engagements by id; missing ones are missing.
 pub(crate) async fn engagements(
-    database: &Database,
+    database: &SqliteFile,
     ids: &[EngagementId],
 ) -> Result<Vec<Engagement>, StorageError> {
     if ids.is_empty() {
@@ -149,7 +149,7 @@ pub(crate) async fn engagements(
 
 /// Messages by our id.
 pub(crate) async fn messages(
-    database: &Database,
+    database: &SqliteFile,
     ids: &[MessageId],
 ) -> Result<Vec<StoredMessage>, StorageError> {
     if ids.is_empty() {
@@ -166,7 +166,7 @@ pub(crate) async fn messages(
 
 /// Messages by (number, Meta's id).
 pub(crate) async fn messages_by_wamid(
-    database: &Database,
+    database: &SqliteFile,
     keys: &[(String, WhatsAppMessageId)],
 ) -> Result<HashMap<(String, WhatsAppMessageId), StoredMessage>, StorageError> {
     if keys.is_empty() {
@@ -202,7 +202,7 @@ pub(crate) fn stored_message(row: sqlx::sqlite::SqliteRow) -> Result<StoredMessa
 
 /// Statuses that waited for these messages, in the order they came.
 pub(crate) async fn orphans(
-    database: &Database,
+    database: &SqliteFile,
     keys: &[(String, WhatsAppMessageId)],
 ) -> Result<Vec<Orphan>, StorageError> {
     if keys.is_empty() {
@@ -230,7 +230,7 @@ pub(crate) async fn orphans(
 
 /// The messages earlier requests with these (tenant, key) made.
 pub(crate) async fn idempotent(
-    database: &Database,
+    database: &SqliteFile,
     keys: &[(String, String)],
 ) -> Result<HashMap<(String, String), MessageId>, StorageError> {
     if keys.is_empty() {

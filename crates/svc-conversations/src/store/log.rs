@@ -1,7 +1,7 @@
 //! Reading the log, the outbox and the timers.
 
 use core_types::{ConversationId, MessageId, Timestamp};
-use lib_storage::{Database, StorageError};
+use lib_storage::{SqliteFile, StorageError};
 use sqlx::Row as _;
 
 use super::load::{self, conversation_id, parse};
@@ -30,7 +30,7 @@ impl Filter {
 
 /// At most `most` entries after `position`, in order.
 pub(crate) async fn after(
-    database: &Database,
+    database: &SqliteFile,
     position: i64,
     filter: &Filter,
     most: usize,
@@ -80,7 +80,7 @@ fn entry(row: &sqlx::sqlite::SqliteRow) -> Result<(i64, NewEntry), StorageError>
 }
 
 /// The position of the last entry; 0 before the first.
-pub(crate) async fn head(database: &Database) -> Result<i64, StorageError> {
+pub(crate) async fn head(database: &SqliteFile) -> Result<i64, StorageError> {
     let sql = "SELECT COALESCE(MAX(position), 0) FROM event";
     Ok(sqlx::query_scalar(sql)
         .fetch_one(database.readers())
@@ -89,20 +89,20 @@ pub(crate) async fn head(database: &Database) -> Result<i64, StorageError> {
 
 /// Every timer.
 pub(crate) async fn timers(
-    database: &Database,
+    database: &SqliteFile,
 ) -> Result<Vec<(ConversationId, Timestamp)>, StorageError> {
     due_rows(database, "SELECT conversation_id, due FROM timer").await
 }
 
 /// Every conversation with a message that may go, and from when on.
 pub(crate) async fn outbox_times(
-    database: &Database,
+    database: &SqliteFile,
 ) -> Result<Vec<(ConversationId, Timestamp)>, StorageError> {
     due_rows(database, "SELECT conversation_id, ready_at FROM outbox").await
 }
 
 async fn due_rows(
-    database: &Database,
+    database: &SqliteFile,
     sql: &'static str,
 ) -> Result<Vec<(ConversationId, Timestamp)>, StorageError> {
     let rows = sqlx::query(sql).fetch_all(database.readers()).await?;
@@ -125,7 +125,7 @@ pub(crate) struct Ready {
 
 /// At most `most` messages that may be sent at `now`, of conversations after `after`.
 pub(crate) async fn ready(
-    database: &Database,
+    database: &SqliteFile,
     after: &str,
     now: Timestamp,
     most: usize,
@@ -143,7 +143,7 @@ pub(crate) async fn ready(
 
 /// What may be sent of these conversations at `now`.
 pub(crate) async fn ready_of(
-    database: &Database,
+    database: &SqliteFile,
     conversations: &[ConversationId],
     now: Timestamp,
 ) -> Result<Vec<Ready>, StorageError> {
@@ -160,7 +160,7 @@ pub(crate) async fn ready_of(
 }
 
 async fn with_messages(
-    database: &Database,
+    database: &SqliteFile,
     rows: Vec<sqlx::sqlite::SqliteRow>,
 ) -> Result<Vec<Ready>, StorageError> {
     let mut attempts = std::collections::BTreeMap::new();

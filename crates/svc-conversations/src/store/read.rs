@@ -3,7 +3,7 @@
 
 use core_conversation::{Conversation, Engagement, Stage};
 use core_types::ConversationId;
-use lib_storage::{Database, StorageError};
+use lib_storage::{SqliteFile, StorageError};
 use sqlx::Row as _;
 
 use super::load::{StoredMessage, conversation_id, parse, stored_message};
@@ -22,7 +22,7 @@ pub(crate) fn stage_word(stage: &Stage) -> &'static str {
 
 /// One conversation.
 pub(crate) async fn conversation(
-    database: &Database,
+    database: &SqliteFile,
     tenant: &str,
     id: &str,
 ) -> Result<Option<Conversation>, StorageError> {
@@ -54,7 +54,7 @@ pub(crate) struct ConversationQuery {
 
 /// Conversations, newest activity first.
 pub(crate) async fn conversations(
-    database: &Database,
+    database: &SqliteFile,
     query: &ConversationQuery,
 ) -> Result<Vec<Conversation>, StorageError> {
     let sql = "SELECT id, state FROM conversation WHERE ($1 = '' OR tenant = $1) \
@@ -96,7 +96,7 @@ pub(crate) struct StoredEngagement {
 
 /// One engagement.
 pub(crate) async fn engagement(
-    database: &Database,
+    database: &SqliteFile,
     tenant: &str,
     id: &str,
 ) -> Result<Option<StoredEngagement>, StorageError> {
@@ -139,7 +139,7 @@ pub(crate) struct EngagementQuery {
 
 /// Engagements, newest first.
 pub(crate) async fn engagements(
-    database: &Database,
+    database: &SqliteFile,
     query: &EngagementQuery,
 ) -> Result<Vec<StoredEngagement>, StorageError> {
     let sql = "SELECT e.id, e.record, c.state FROM engagement e \
@@ -183,7 +183,7 @@ pub(crate) struct MessageQuery {
 
 /// Messages of one conversation, each with its place.
 pub(crate) async fn messages(
-    database: &Database,
+    database: &SqliteFile,
     query: &MessageQuery,
 ) -> Result<Vec<(i64, StoredMessage)>, StorageError> {
     let (sql, start) = if query.newest_first {
@@ -213,7 +213,7 @@ pub(crate) async fn messages(
 
 /// One message.
 pub(crate) async fn message(
-    database: &Database,
+    database: &SqliteFile,
     tenant: &str,
     id: &str,
 ) -> Result<Option<StoredMessage>, StorageError> {
@@ -243,7 +243,7 @@ fn message_owner(row: &sqlx::sqlite::SqliteRow) -> Result<ConversationId, Storag
 /// Messages whose text has all words of `query`, newest first, after `before`; each with its place
 /// in the index.
 pub(crate) async fn search(
-    database: &Database,
+    database: &SqliteFile,
     tenant: &str,
     query: &str,
     before: Option<i64>,

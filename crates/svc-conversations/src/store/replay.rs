@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use core_conversation::{History, invariants};
-use lib_storage::{Database, StorageError};
+use lib_storage::{SqliteFile, StorageError};
 use serde::Serialize;
 use sqlx::Row as _;
 
@@ -31,7 +31,7 @@ const PAGE: usize = 1_000;
 ///
 /// # Errors
 /// When the database cannot be read.
-pub(crate) async fn verify_replay(database: &Database) -> Result<Report, StorageError> {
+pub(crate) async fn verify_replay(database: &SqliteFile) -> Result<Report, StorageError> {
     let mut report = Report::default();
     let ids: Vec<String> = sqlx::query_scalar(
         "SELECT id FROM conversation UNION SELECT DISTINCT conversation_id FROM event \
@@ -47,7 +47,11 @@ pub(crate) async fn verify_replay(database: &Database) -> Result<Report, Storage
     Ok(report)
 }
 
-async fn fold(database: &Database, id: &str, report: &mut Report) -> Result<History, StorageError> {
+async fn fold(
+    database: &SqliteFile,
+    id: &str,
+    report: &mut Report,
+) -> Result<History, StorageError> {
     let filter = Filter {
         conversation: id.to_owned(),
         ..Filter::default()
@@ -82,7 +86,7 @@ async fn fold(database: &Database, id: &str, report: &mut Report) -> Result<Hist
 }
 
 async fn compare(
-    database: &Database,
+    database: &SqliteFile,
     id: &str,
     history: &History,
     report: &mut Report,
@@ -130,7 +134,7 @@ fn text<T: Serialize>(what: &T) -> String {
 }
 
 async fn rows(
-    database: &Database,
+    database: &SqliteFile,
     sql: &'static str,
     id: &str,
 ) -> Result<BTreeMap<String, String>, StorageError> {

@@ -7,7 +7,7 @@ use core_types::{
     AccountFact, ContactKey, ConversationId, EngagementId, StatusUpdate, Timestamp,
     WhatsAppMessageId,
 };
-use lib_storage::{Database, StorageError};
+use lib_storage::{SqliteFile, StorageError};
 use serde::Serialize;
 use sqlx::{QueryBuilder, Sqlite, Transaction};
 
@@ -132,7 +132,7 @@ fn micros(at: Timestamp) -> i64 {
 
 /// Writes everything or nothing. Returns the position of the last entry, when there is one.
 pub(crate) async fn commit(
-    database: &Database,
+    database: &SqliteFile,
     commit: &Commit,
     now: Timestamp,
 ) -> Result<Option<i64>, StorageError> {
@@ -449,7 +449,7 @@ async fn bookkeeping(tx: &mut Tx, commit: &Commit, now: Timestamp) -> Result<(),
 }
 
 /// Forgets keys and orphans older than 8 days. Returns how many.
-pub(crate) async fn prune(database: &Database, now: Timestamp) -> Result<u64, StorageError> {
+pub(crate) async fn prune(database: &SqliteFile, now: Timestamp) -> Result<u64, StorageError> {
     let before = micros(now.minus(REMEMBERED));
     let mut tx = database.begin().await?;
     let mut gone = 0;

@@ -3,7 +3,7 @@
 use crate::support::{GUIDE, Server, create, publish, update};
 use lib_platform::refusal::reason_of;
 use lib_proto::flow_runner as pb;
-use lib_storage::{Database, Migration, StorageError};
+use lib_storage::{Migration, SqliteFile, StorageError};
 use lib_testkit::SERVICE;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -234,7 +234,7 @@ async fn the_database_itself_refuses_to_change_a_version() {
             sql,
         };
         let path = folder.path().join("flow-runner.db");
-        let refused = Database::open(&path, &[known, change]).await.unwrap_err();
+        let refused = SqliteFile::open(&path, &[known, change]).await.unwrap_err();
         let StorageError::Migrate { source, .. } = &refused else {
             panic!("{refused}");
         };

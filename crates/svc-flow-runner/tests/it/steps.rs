@@ -4,7 +4,7 @@
 use crate::support::{GUIDE, Server, now, publish, refused, step, taken, text, update};
 use lib_proto::common::content::Content as Said;
 use lib_proto::flow_runner as pb;
-use lib_storage::{Database, Migration};
+use lib_storage::{Migration, SqliteFile};
 use lib_testkit::SERVICE;
 use pb::flow_effect::Effect;
 use pb::step_failure::Kind;
@@ -200,7 +200,7 @@ async fn known_flows_need_no_database_and_unknown_ones_wait_for_it() {
         name: "away",
         sql: "ALTER TABLE flow RENAME TO gone; ALTER TABLE flow_version RENAME TO gone_too;",
     };
-    Database::open(&folder.path().join("flow-runner.db"), &[known, away])
+    SqliteFile::open(&folder.path().join("flow-runner.db"), &[known, away])
         .await
         .unwrap();
     let steps = vec![step("f", b"", "Hello"), step("f", &first.session, "2")];

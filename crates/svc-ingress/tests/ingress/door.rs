@@ -182,7 +182,7 @@ async fn w82_a_broken_inbox_answers_503() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(folder.path(), NOWHERE).await;
     let file = folder.path().join("ingress.db");
-    let other = lib_storage::Database::open(
+    let other = lib_storage::SqliteFile::open(
         &file,
         &[lib_storage::Migration {
             version: 1,

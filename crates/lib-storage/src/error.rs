@@ -1,0 +1,151 @@
+//! What can go wrong with a database, named, with what to do about it.
+
+/// What can go wrong with a database.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// It cannot be opened.
+    #[error("cannot open the database {database}: {source}{}", remedy(.source))]
+    Open {
+        /// Which one: a file, or host, port and name. Never a password.
+        database: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The address of a database server cannot be read.
+    #[error(
+        "postgres.url cannot be used: {problem}; write postgres://user:password@host:5432/name"
+    )]
+    Address {
+        /// What is wrong with it. Never quotes it: it may hold a password.
+        problem: String,
+    },
+    /// The server is not fit to keep records.
+    #[error("{database}: {problem}")]
+    Unfit {
+        /// Which one.
+        database: String,
+        /// What is wrong, and the remedy.
+        problem: String,
+    },
+    /// A migration failed; nothing of it was kept.
+    #[error("migration {version} ({name}) of {database} failed: {source}{}", remedy(.source))]
+    Migrate {
+        /// Which one.
+        database: String,
+        /// Which step.
+        version: i64,
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The database was written by a newer Frontdesk.
+    #[error(
+        "{database} has schema {found}, this program knows {known}: run the newer version of \
+         Frontdesk, or restore the backup made before the upgrade"
+    )]
+    Newer {
+        /// Which one.
+        database: String,
+        /// Schema found.
+        found: i64,
+        /// Newest schema known here.
+        known: i64,
+    },
+    /// A query failed.
+    #[error("the database refused: {}{}", .0, remedy(.0))]
+    Query(#[from] sqlx::Error),
+    /// The lease under which the work was begun is another's now; nothing was written.
+    #[error("partition {partition} of {group} belongs to another replica now")]
+    Fenced {
+        /// Which work.
+        group: String,
+        /// Which part of it.
+        partition: u16,
+    },
+    /// A stored row cannot be read back; it is never guessed at.
+    #[error("row {id} of {table} cannot be read: {problem}")]
+    Corrupt {
+        /// Which table.
+        table: &'static str,
+        /// Which row.
+        id: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl StorageError {
+    /// A stored row that cannot be read back.
+    pub fn corrupt(table: &'static str, id: impl Into<String>, problem: impl ToString) -> Self {
+        Self::Corrupt {
+            table,
+            id: id.into(),
+            problem: problem.to_string(),
+        }
+    }
+
+    /// Whether it is the violation of a unique index.
+    pub fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Query(sqlx::Error::Database(error)) if error.is_unique_violation())
+    }
+
+    /// Whether a lease was lost: the work goes on elsewhere.
+    pub fn is_fenced(&self) -> bool {
+        matches!(self, Self::Fenced { .. })
+    }
+
+    /// Whether trying again by itself cannot help: a person has to do something first.
+    pub fn needs_a_person(&self) -> bool {
+        matches!(
+            self,
+            Self::Newer { .. } | Self::Address { .. } | Self::Migrate { .. }
+        )
+    }
+}
+
+/// What to do about an error, as the end of a sentence; empty when there is nothing to add.
+fn remedy(error: &sqlx::Error) -> &'static str {
+    match error {
+        sqlx::Error::Io(_) => "; check that the server runs and that host and port are right",
+        sqlx::Error::PoolTimedOut => {
+            "; every connection is in use, or the server does not answer: see \
+             postgres.connections and the server's max_connections"
+        }
+        sqlx::Error::Tls(_) => "; check the server's certificate, or sslmode in the URL",
+        sqlx::Error::Database(refused) => refused.code().map_or("", |code| code_remedy(&code)),
+        _ => "",
+    }
+}
+
+/// By SQLSTATE (PostgreSQL documentation, appendix A) and SQLite's result codes.
+fn code_remedy(code: &str) -> &'static str {
+    match code {
+        "28P01" | "28000" => "; check user and password in postgres.url",
+        "3D000" => "; create the database, or correct its name in postgres.url",
+        "42501" => "; grant the role CREATE on the database and ownership of its schemas",
+        "25006" => "; this is a read-only replica: point postgres.url at the primary",
+        "53100" => "; the server's disk is full: free space, nothing was lost",
+        "53300" => "; raise max_connections or lower postgres.connections",
+        "57P03" => "; the server is starting up: this is tried again",
+        "57P01" | "57P02" => "; the server is shutting down: this is tried again",
+        "42P01" => "; a table is missing: was the schema changed by hand? Restore the backup",
+        // SQLITE_FULL and SQLITE_READONLY.
+        "13" => "; the disk is full: free space, nothing was lost",
+        "8" | "1032" => "; the file or its folder is read-only: give this user write access",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "refused");
+        let error = StorageError::from(sqlx::Error::Io(refused)).to_string();
+        assert!(error.contains("check that the server runs"), "{error}");
+        assert!(code_remedy("25006").contains("primary"));
+    }
+}

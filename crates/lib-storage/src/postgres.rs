@@ -1,0 +1,228 @@
+//! PostgreSQL: one database for the installation, one schema for each service. A server that would
+//! lose what it confirmed is refused.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Postgres, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::StorageError;
+use crate::migration::{Engine, Migration};
+
+/// Oldest version tried: 14.
+const OLDEST: i64 = 140_000;
+/// How long to wait for a connection.
+const ACQUIRE: Duration = Duration::from_secs(5);
+
+/// How to reach PostgreSQL.
+#[derive(Clone)]
+pub struct PostgresSettings {
+    /// `postgres://user:password@host:5432/name`, with libpq's parameters such as `sslmode`.
+    pub url: String,
+    /// Most connections of this process, at least 2.
+    pub connections: u32,
+}
+
+impl std::fmt::Debug for PostgresSettings {
+    /// Shows no password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresSettings")
+            .field("server", &self.server())
+            .field("connections", &self.connections)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PostgresSettings {
+    fn options(&self) -> Result<PgConnectOptions, StorageError> {
+        let wrong = |problem: &str| StorageError::Address {
+            problem: problem.to_owned(),
+        };
+        if !self.url.starts_with("postgres://") && !self.url.starts_with("postgresql://") {
+            return Err(wrong("it does not begin with postgres://"));
+        }
+        PgConnectOptions::from_str(&self.url)
+            .map_err(|_| wrong("it is not a URL (is a character of the password unescaped?)"))
+    }
+
+    /// Host, port and database, for people: no password.
+    pub fn server(&self) -> String {
+        match self.options() {
+            Ok(options) => format!(
+                "PostgreSQL at {}:{}/{}",
+                options.get_host(),
+                options.get_port(),
+                options.get_database().unwrap_or("postgres")
+            ),
+            Err(_) => "PostgreSQL at an address that cannot be read".to_owned(),
+        }
+    }
+}
+
+/// Connections to one service's schema.
+#[derive(Clone, Debug)]
+pub(crate) struct PostgresPool {
+    pool: PgPool,
+    schema: Arc<str>,
+    server: Arc<str>,
+    turns: Arc<Semaphore>,
+}
+
+impl PostgresPool {
+    pub(crate) async fn open(
+        settings: &PostgresSettings,
+        service: &str,
+    ) -> Result<Self, StorageError> {
+        let schema = service.replace('-', "_");
+        let options = settings
+            .options()?
+            .application_name(&format!("frontdesk {service}"))
+            .statement_cache_capacity(256)
+            .options([
+                ("search_path", schema.as_str()),
+                ("lock_timeout", "15s"),
+                ("statement_timeout", "60s"),
+                ("idle_in_transaction_session_timeout", "30s"),
+                // A short query is planned and run faster than it is compiled.
+                ("jit", "off"),
+            ]);
+        let server: Arc<str> = settings.server().into();
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.connections.max(2))
+            .min_connections(1)
+            .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .map_err(|source| StorageError::Open {
+                database: server.to_string(),
+                source,
+            })?;
+        Ok(Self {
+            pool,
+            schema: schema.into(),
+            server,
+            turns: crate::database::turns(),
+        })
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, StorageError> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// A transaction that has the schema's advisory lock until its end.
+    pub(crate) async fn begin_alone(&self) -> Result<Transaction<'static, Postgres>, StorageError> {
+        let begin = format!(
+            "BEGIN; SELECT pg_advisory_xact_lock(hashtext('frontdesk'), hashtext('{}'))",
+            self.schema
+        );
+        Ok(self.pool.begin_with(AssertSqlSafe(begin)).await?)
+    }
+
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, StorageError> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        turn.map_err(|_| StorageError::Query(sqlx::Error::PoolClosed))
+    }
+
+    pub(crate) async fn listen(&self, channel: &str) -> Result<PgListener, StorageError> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen(channel).await?;
+        Ok(listener)
+    }
+
+    /// Refuses a server that is a replica, too old, or would lose what it confirmed.
+    pub(crate) async fn check_fit(&self) -> Result<(), StorageError> {
+        let (version, replica, fsync, pages, commit): (i64, bool, String, String, String) =
+            sqlx::query_as(
+                "SELECT current_setting('server_version_num')::bigint, pg_is_in_recovery(), \
+                 current_setting('fsync'), current_setting('full_page_writes'), \
+                 current_setting('synchronous_commit')",
+            )
+            .fetch_one(&self.pool)
+            .await?;
+        let problem = if replica {
+            "is a read-only replica; point postgres.url at the primary".to_owned()
+        } else if version < OLDEST {
+            format!("is version {}; 14 or newer is needed", version / 10_000)
+        } else if fsync != "on" {
+            "runs with fsync=off and would lose records in a power cut; set fsync = on".to_owned()
+        } else if pages != "on" {
+            "runs with full_page_writes=off and may corrupt records in a power cut; set \
+             full_page_writes = on"
+                .to_owned()
+        } else if commit == "off" {
+            "runs with synchronous_commit=off and would lose what it confirmed; set \
+             synchronous_commit = on"
+                .to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(StorageError::Unfit {
+            database: self.server.to_string(),
+            problem,
+        })
+    }
+}
+
+/// Brings the schema up to date, all of it or nothing, one replica at a time.
+pub(crate) async fn migrate(
+    pool: &PostgresPool,
+    migrations: &[Migration],
+) -> Result<(), StorageError> {
+    let schema = &pool.schema;
+    let mut tx = pool.begin_alone().await?;
+    let prepare = format!(
+        "CREATE SCHEMA IF NOT EXISTS {schema}; \
+         CREATE TABLE IF NOT EXISTS {schema}.schema_version (version BIGINT NOT NULL); \
+         CREATE TABLE IF NOT EXISTS {schema}.lease (work TEXT NOT NULL, part BIGINT NOT NULL, \
+         owner TEXT NOT NULL, address TEXT NOT NULL, fence BIGINT NOT NULL, \
+         until TIMESTAMPTZ NOT NULL, PRIMARY KEY (work, part)); \
+         CREATE TABLE IF NOT EXISTS {schema}.member (work TEXT NOT NULL, name TEXT NOT NULL, \
+         address TEXT NOT NULL, seen TIMESTAMPTZ NOT NULL, PRIMARY KEY (work, name))"
+    );
+    sqlx::raw_sql(AssertSqlSafe(prepare))
+        .execute(&mut *tx)
+        .await
+        .map_err(|source| StorageError::Open {
+            database: pool.server.to_string(),
+            source,
+        })?;
+    let found: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM schema_version")
+        .fetch_one(&mut *tx)
+        .await?;
+    let known = migrations.last().map_or(0, |migration| migration.version);
+    if found > known {
+        return Err(StorageError::Newer {
+            database: format!("{}, schema {schema}", pool.server),
+            found,
+            known,
+        });
+    }
+    for migration in migrations.iter().filter(|step| step.version > found) {
+        let Migration { version, name, .. } = *migration;
+        let failed = |source| StorageError::Migrate {
+            database: format!("{}, schema {schema}", pool.server),
+            version,
+            name,
+            source,
+        };
+        sqlx::raw_sql(AssertSqlSafe(migration.text(Engine::Postgres)))
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
+            .bind(version)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
