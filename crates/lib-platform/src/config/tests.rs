@@ -1,0 +1,1 @@
+//! Loading settings: every mistake by itself, with a small table of keys.
