@@ -57,7 +57,7 @@ pub fn connect(address: &str, token: &str) -> anyhow::Result<AuthorizedChannel> 
     Ok(InterceptedService::new(lazy_channel(address)?, credential))
 }
 
-fn lazy_channel(address: &str) -> anyhow::Result<Channel> {
+pub(crate) fn lazy_channel(address: &str) -> anyhow::Result<Channel> {
     let endpoint = Endpoint::from_shared(address.to_owned())
         .map_err(|error| anyhow::anyhow!("`{address}` is not an address: {error}"))?
         .timeout(DEADLINE)

@@ -23,6 +23,12 @@ impl Lifecycle {
         Self::default()
     }
 
+    /// A life within this one: it ends with `stop` too. Its tasks are waited for with the others,
+    /// and its failures are this life's.
+    pub(crate) fn within(&self, stop: CancellationToken) -> Self {
+        Self { stop, ..self.clone() }
+    }
+
     /// Asks everything to stop.
     pub fn stop(&self) {
         self.stop.cancel();

@@ -38,6 +38,11 @@ pub struct Held {
 }
 
 impl Held {
+    /// A life for the work on this part: it is asked to stop when the part is lost.
+    pub fn life(&self, of: &Lifecycle) -> Lifecycle {
+        of.within(self.lost.clone())
+    }
+
     /// Resolves when the part is lost or the service stops: end the work at once.
     pub fn lost(&self) -> impl Future<Output = ()> + Send + use<> {
         self.lost.clone().cancelled_owned()
