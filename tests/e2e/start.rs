@@ -28,6 +28,7 @@ fn a_taken_port_is_named_with_the_option_that_changes_it() {
         ("--http", &free.http),
         ("--grpc", &free.grpc),
         ("--sandbox", &free.sandbox),
+        ("--admin", &free.admin),
     ];
     for (option, _) in all {
         let mut args = vec!["dev", "--ephemeral"];
@@ -57,7 +58,7 @@ async fn probes_and_health_are_open_and_everything_else_asks_for_a_credential() 
     let process = Frontdesk::start(folder.path(), &Addresses::free(), &[]);
     let client = lib_platform::outbound::client(Duration::from_secs(5)).unwrap();
     for probe in ["healthz", "readyz"] {
-        let url = format!("http://{}/{probe}", process.at.http);
+        let url = format!("http://{}/{probe}", process.at.admin);
         assert_eq!(
             client.get(url).send().await.unwrap().status(),
             200,
@@ -119,7 +120,13 @@ fn one_folder_serves_one_process_and_a_second_start_goes_on() {
         "--grpc",
         &other.grpc,
     ];
-    let error = refused(&[&args[..], &["--sandbox", &other.sandbox]].concat());
+    let error = refused(
+        &[
+            &args[..],
+            &["--sandbox", &other.sandbox, "--admin", &other.admin],
+        ]
+        .concat(),
+    );
     assert!(error.contains("--data-dir"), "{error}");
     assert!(first.stop().success());
 

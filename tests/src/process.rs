@@ -52,10 +52,12 @@ pub struct Addresses {
     pub grpc: String,
     /// The sandbox's Graph API.
     pub sandbox: String,
+    /// Probes and metrics.
+    pub admin: String,
 }
 
 impl Addresses {
-    /// Three addresses nobody listens on.
+    /// Four addresses nobody listens on.
     ///
     /// # Panics
     /// When the machine or the program does not do as told.
@@ -64,6 +66,7 @@ impl Addresses {
             http: free_address(),
             grpc: free_address(),
             sandbox: free_address(),
+            admin: free_address(),
         }
     }
 
@@ -118,6 +121,8 @@ impl Frontdesk {
                 &at.grpc,
                 "--sandbox",
                 &at.sandbox,
+                "--admin",
+                &at.admin,
             ])
             .arg("--data-dir")
             .arg(data_dir)

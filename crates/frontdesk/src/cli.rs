@@ -36,7 +36,7 @@ pub(crate) struct DevArgs {
     /// Keep nothing: use a temporary folder and remove it at the end.
     #[arg(long, conflicts_with = "data_dir")]
     pub(crate) ephemeral: bool,
-    /// Address for Meta's webhooks and for probes.
+    /// Address for Meta's webhooks.
     #[arg(long, env = "FRONTDESK_HTTP", default_value = "127.0.0.1:8080")]
     pub(crate) http: String,
     /// Address for gRPC.
@@ -45,6 +45,9 @@ pub(crate) struct DevArgs {
     /// Address of the sandbox's Graph API.
     #[arg(long, env = "FRONTDESK_SANDBOX", default_value = "127.0.0.1:8090")]
     pub(crate) sandbox: String,
+    /// Address for probes and metrics: `/healthz`, `/readyz`, `/metrics`.
+    #[arg(long, env = "FRONTDESK_ADMIN", default_value = "127.0.0.1:9090")]
+    pub(crate) admin: String,
     /// Send to this Graph API instead of the sandbox, such as <https://graph.facebook.com>.
     #[arg(long, env = "FRONTDESK_GRAPH_URL")]
     pub(crate) graph_url: Option<String>,

@@ -30,6 +30,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
         http: args.http,
         grpc: args.grpc,
         sandbox: args.sandbox,
+        admin: args.admin,
         clock: Clock::system(),
         ids: IdSource::random(),
         sending: Sending {
@@ -96,6 +97,7 @@ Frontdesk is running ({data}).
   gRPC      {grpc}  (reflection on; token `dev-admin`)
   Webhooks  {http}/webhooks/whatsapp
   Sandbox   {sandbox}  (stands in for Meta)
+  Metrics   {admin}/metrics
 
 Demo tenant: number +{phone}, queues Sales and Support, agents ana and ben.
 Try, each in a terminal of its own:
@@ -107,6 +109,7 @@ Try, each in a terminal of its own:
 Ctrl-C stops it.",
         http = installation.http_url,
         sandbox = installation.sandbox_url,
+        admin = installation.admin_url,
         phone = seed::PHONE,
     )
 }

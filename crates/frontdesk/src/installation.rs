@@ -30,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) http: String,
     pub(crate) grpc: String,
     pub(crate) sandbox: String,
+    pub(crate) admin: String,
     pub(crate) clock: Clock,
     pub(crate) ids: IdSource,
     pub(crate) sending: Sending,
@@ -52,10 +53,12 @@ pub(crate) struct Sending {
 pub(crate) struct Installation {
     /// `http://host:port` of gRPC.
     pub(crate) grpc_url: String,
-    /// `http://host:port` of webhooks and probes.
+    /// `http://host:port` of webhooks.
     pub(crate) http_url: String,
     /// `http://host:port` of the sandbox's Graph API.
     pub(crate) sandbox_url: String,
+    /// `http://host:port` of probes and metrics.
+    pub(crate) admin_url: String,
     /// Start and stop.
     pub(crate) life: Lifecycle,
     server: tokio::task::JoinHandle<anyhow::Result<()>>,
@@ -82,9 +85,11 @@ impl Installation {
         let grpc = bind("gRPC", &settings.grpc, "--grpc").await?;
         let http = bind("webhooks", &settings.http, "--http").await?;
         let graph = bind("the sandbox", &settings.sandbox, "--sandbox").await?;
+        let admin = bind("probes and metrics", &settings.admin, "--admin").await?;
         let grpc_url = format!("http://{}", grpc.local_addr()?);
         let http_url = format!("http://{}", http.local_addr()?);
         let sandbox_url = format!("http://{}", graph.local_addr()?);
+        let admin_url = format!("http://{}", admin.local_addr()?);
 
         let service_token = random_token();
         let peers = Peers::new([("*".to_owned(), grpc_url.clone())], &service_token)?;
@@ -109,10 +114,13 @@ impl Installation {
         let options = Options {
             authenticator,
             reflection: Some(lib_proto::FILE_DESCRIPTOR_SET),
+            metrics: context.metrics.clone(),
+            readiness: context.readiness.clone(),
         };
         let listeners = Listeners {
             grpc,
             http: Some(http),
+            admin: Some(admin),
         };
         let serving = life.clone();
         let server =
@@ -123,6 +131,7 @@ impl Installation {
             grpc_url,
             http_url,
             sandbox_url,
+            admin_url,
             life,
             server,
             _lock: lock,

@@ -2,6 +2,7 @@
 //! out, telemetry. It knows no word of WhatsApp, and nothing in it is global: everything a service
 //! needs comes in its [`Context`], so that two installations run in one process.
 
+mod admin;
 pub mod batch;
 pub mod channel;
 pub mod clock;
@@ -9,6 +10,7 @@ pub mod config;
 pub mod context;
 pub mod credential;
 pub mod failpoint;
+pub mod forward;
 pub mod ids;
 pub mod lifecycle;
 pub mod metrics;

@@ -9,19 +9,22 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use tokio::net::TcpListener;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 use tower::Service;
 use tracing::Instrument as _;
 
 use crate::credential::{Authenticator, authenticate};
 use crate::lifecycle::Lifecycle;
-use crate::trace;
+use crate::metrics::{Metrics, http as requests, rpc};
+use crate::readiness::Readiness;
+use crate::{admin, trace};
 
 /// How long tasks may take to end after a stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -83,8 +86,10 @@ impl Parts {
 pub struct Listeners {
     /// gRPC.
     pub grpc: TcpListener,
-    /// HTTP; a service without HTTP routes still answers `/healthz` and `/readyz` here.
+    /// HTTP.
     pub http: Option<TcpListener>,
+    /// `/healthz`, `/readyz` and `/metrics`; without it they are among the HTTP routes.
+    pub admin: Option<TcpListener>,
 }
 
 /// Binds `address` for `purpose`.
@@ -103,6 +108,10 @@ pub struct Options {
     pub authenticator: Authenticator,
     /// The contracts, for reflection; `None` switches reflection off (production).
     pub reflection: Option<&'static [u8]>,
+    /// Where calls and requests are counted, and what `/metrics` shows.
+    pub metrics: Metrics,
+    /// What `/readyz` and gRPC health show.
+    pub readiness: Readiness,
 }
 
 /// Serves `parts` until `life` is stopped, then drains. Returns when everything has ended.
@@ -116,19 +125,26 @@ pub async fn serve(
     life: &Lifecycle,
 ) -> anyhow::Result<()> {
     let Parts { grpc, names, http } = parts;
+    let Options {
+        authenticator,
+        reflection,
+        metrics,
+        readiness,
+    } = options;
+    readiness.publish(&metrics);
     let (health, health_service) = tonic_health::server::health_reporter();
-    for name in names {
-        health
-            .set_service_status(name, tonic_health::ServingStatus::Serving)
-            .await;
-    }
+    life.spawn(
+        "health",
+        follow_readiness(health, names, readiness.clone(), life.clone()),
+    );
     let mut open = Routes::new(health_service);
-    if let Some(contracts) = options.reflection {
+    if let Some(contracts) = reflection {
         open = add_reflection(open, contracts)?;
     }
     let router = grpc
         .merge(open.into_axum_router().reset_fallback())
-        .layer(from_fn_with_state(options.authenticator, authenticate))
+        .layer(from_fn_with_state(authenticator, authenticate))
+        .layer(from_fn_with_state(rpc::Calls::new(&metrics), rpc::measure))
         .layer(from_fn(trace_call))
         .fallback(unknown_method);
     let incoming = TcpIncoming::from(listeners.grpc).with_nodelay(Some(true));
@@ -139,10 +155,17 @@ pub async fn serve(
         .add_routes(Routes::from(router).prepare())
         .serve_with_incoming_shutdown(incoming, life.stopped());
     life.spawn_critical("grpc", async move { Ok(serve_grpc.await?) });
+    let requests = requests::Requests::new(&metrics);
+    let mut http = http
+        .layer(from_fn_with_state(requests, requests::measure))
+        .layer(from_fn(trace_call));
+    let admin = admin::routes(life, &metrics, &readiness);
+    match listeners.admin {
+        Some(listener) => serve_http(life, "admin", listener, admin),
+        None => http = http.merge(admin),
+    }
     if let Some(listener) = listeners.http {
-        let routes = http.merge(probes(life)).layer(from_fn(trace_call));
-        let serve_http = axum::serve(listener, routes).with_graceful_shutdown(life.stopped());
-        life.spawn_critical("http", async move { Ok(serve_http.await?) });
+        serve_http(life, "http", listener, http);
     }
     life.stopped().await;
     let drained = life.drained(DRAIN).await;
@@ -169,22 +192,39 @@ fn add_reflection(routes: Routes, contracts: &'static [u8]) -> anyhow::Result<Ro
         .add_service(builder().build_v1alpha()?))
 }
 
-/// `/healthz`: the process lives. `/readyz`: it takes work.
-fn probes(life: &Lifecycle) -> Router {
-    let ready = life.clone();
-    let readyz = move || {
-        let stopping = ready.is_stopping();
-        async move {
-            if stopping {
-                (http::StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
-            } else {
-                (http::StatusCode::OK, "ready\n")
-            }
+fn serve_http(life: &Lifecycle, name: &'static str, listener: TcpListener, routes: Router) {
+    let serve = axum::serve(listener, routes).with_graceful_shutdown(life.stopped());
+    life.spawn_critical(name, async move { Ok(serve.await?) });
+}
+
+/// Keeps gRPC health, of each service and of the whole (no name), in step with `readiness`.
+async fn follow_readiness(
+    health: HealthReporter,
+    names: Vec<&'static str>,
+    readiness: Readiness,
+    life: Lifecycle,
+) {
+    let mut changes = readiness.changes();
+    let stopped = life.stopped();
+    tokio::pin!(stopped);
+    loop {
+        let serving = readiness.is_ready() && !life.is_stopping();
+        let status = if serving {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        for name in names.iter().chain([&""]) {
+            health.set_service_status(*name, status).await;
         }
-    };
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
+        if life.is_stopping() {
+            return;
+        }
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = &mut stopped => {}
+        }
+    }
 }
 
 /// Middleware: one span per call, continuing the caller's trace.

@@ -1,6 +1,9 @@
-//! Logs to standard error, traces to an OpenTelemetry collector if one is named. Metrics and
-//! dashboards come with the production profile.
+//! Logs to standard error, traces to an OpenTelemetry collector if one is named. JSON lines carry
+//! `trace_id` and `span_id`, by which a dashboard finds the trace.
 
+mod line;
+
+use self::line::WithTrace;
 use anyhow::Context as _;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig as _;
@@ -78,7 +81,11 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(true);
     let lines = match settings.format {
         LogFormat::Text => lines.compact().with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+        LogFormat::Json => lines
+            .json()
+            .map_event_format(WithTrace)
+            .with_filter(filter)
+            .boxed(),
     };
     let ours = TRACED.map(|name| (name, LevelFilter::DEBUG));
     let traces = tracing_opentelemetry::layer()

@@ -15,6 +15,14 @@ pub fn current_traceparent() -> Option<String> {
     traceparent(&Span::current())
 }
 
+/// The id of the trace the current span is part of, if it is recorded.
+pub fn current_trace_id() -> Option<TraceId> {
+    let context = Span::current().context();
+    let span = context.span();
+    let inner = span.span_context();
+    (inner.is_valid() && inner.is_sampled()).then(|| inner.trace_id())
+}
+
 /// `traceparent` of `span`, if it is part of a trace.
 pub fn traceparent(span: &Span) -> Option<String> {
     let context = span.context();

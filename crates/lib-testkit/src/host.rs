@@ -3,7 +3,8 @@
 use lib_platform::channel::connect;
 use lib_platform::server::Options;
 use lib_platform::{
-    Authenticator, AuthorizedChannel, Caller, Clock, Context, Lifecycle, Listeners, Parts, serve,
+    Authenticator, AuthorizedChannel, Caller, Clock, Context, Lifecycle, Listeners, Metrics, Parts,
+    Readiness, serve,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -15,7 +16,7 @@ use crate::{tokens, within};
 pub struct Host {
     /// Where its gRPC is, such as `http://127.0.0.1:50051`.
     pub url: String,
-    /// Where its HTTP is.
+    /// Where its HTTP is, with `/healthz`, `/readyz` and `/metrics`.
     pub http: String,
     /// Its life: stops it without waiting.
     pub life: Lifecycle,
@@ -27,7 +28,9 @@ impl Host {
     /// tokens and for services.
     pub async fn start(parts: Parts, context: &Context, users: &[(&str, Caller)]) -> Self {
         let authenticator = Authenticator::new(context.clock.clone(), tokens(users), None);
-        Self::serve(free().await, parts, &context.life, authenticator).await
+        let (metrics, readiness) = (context.metrics.clone(), context.readiness.clone());
+        let seen = (metrics, readiness);
+        Self::serve_with(free().await, parts, &context.life, authenticator, seen).await
     }
 
     /// Serves neighbours of the service under test, for services.
@@ -48,15 +51,29 @@ impl Host {
         life: &Lifecycle,
         authenticator: Authenticator,
     ) -> Self {
+        let seen = (Metrics::new(), Readiness::new());
+        Self::serve_with(grpc, parts, life, authenticator, seen).await
+    }
+
+    async fn serve_with(
+        grpc: TcpListener,
+        parts: Parts,
+        life: &Lifecycle,
+        authenticator: Authenticator,
+        (metrics, readiness): (Metrics, Readiness),
+    ) -> Self {
         let http = free().await;
         let (url, http_url) = (url_of(&grpc), url_of(&http));
         let listeners = Listeners {
             grpc,
             http: Some(http),
+            admin: None,
         };
         let options = Options {
             authenticator,
             reflection: None,
+            metrics,
+            readiness,
         };
         let until = life.clone();
         let task = tokio::spawn(async move { serve(parts, listeners, options, &until).await });

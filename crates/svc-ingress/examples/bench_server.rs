@@ -40,6 +40,7 @@ async fn main() -> anyhow::Result<()> {
         app_secrets: vec![SECRET.into()],
         ..svc_ingress::Config::default()
     };
+    let (metrics, readiness) = (context.metrics.clone(), context.readiness.clone());
     let parts = svc_ingress::start(config, context).await?;
     let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let grpc = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -47,10 +48,13 @@ async fn main() -> anyhow::Result<()> {
     let listeners = Listeners {
         grpc,
         http: Some(http),
+        admin: None,
     };
     let options = Options {
         authenticator: Authenticator::new(Clock::system(), [], None),
         reflection: None,
+        metrics,
+        readiness,
     };
     lib_platform::serve(parts, listeners, options, &life).await
 }

@@ -30,6 +30,8 @@ async fn main() -> anyhow::Result<()> {
     let options = Options {
         authenticator: Authenticator::new(Clock::system(), [("bench".into(), caller)], None),
         reflection: None,
+        metrics: lib_platform::Metrics::new(),
+        readiness: lib_platform::Readiness::new(),
     };
     let grpc = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     println!("{}", grpc.local_addr()?);
@@ -40,7 +42,11 @@ async fn main() -> anyhow::Result<()> {
         let _ = tokio::io::stdin().read_to_end(&mut rest).await;
         stop.stop();
     });
-    let listeners = Listeners { grpc, http: None };
+    let listeners = Listeners {
+        grpc,
+        http: None,
+        admin: None,
+    };
     lib_platform::serve(Parts::new().grpc(service), listeners, options, &life).await?;
     println!("{}", sink.0.load(Ordering::Relaxed));
     Ok(())

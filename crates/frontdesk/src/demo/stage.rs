@@ -64,6 +64,7 @@ impl Stage {
             http: any(),
             grpc: any(),
             sandbox: any(),
+            admin: any(),
             clock: clock.clone(),
             ids: IdSource::counted(),
             sending: Sending::default(),
