@@ -1,9 +1,10 @@
 //! What a service is given when it starts.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use lib_storage::Storage;
 use lib_storage::lease::Member;
+use lib_storage::{Database, Engine, Migration, Storage, StorageError};
 
 use crate::channel::{AuthorizedChannel, Peers};
 use crate::clock::Clock;
@@ -11,6 +12,9 @@ use crate::ids::IdSource;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
+
+/// How often it is asked whether the database is there and fit, and how long it may take to answer.
+const DATABASE_CHECK: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(3));
 
 /// Everything a service gets from outside. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -65,9 +69,52 @@ impl Context {
         self.peers.channel(service)
     }
 
+    /// Opens a service's records and brings its schema up to date. While a database server cannot
+    /// be reached, or would lose what it confirms, the process is not ready and says why.
+    ///
+    /// # Errors
+    /// When they cannot be opened, a migration fails, or they were written by a newer version.
+    pub async fn database(
+        &self,
+        service: &str,
+        migrations: &[Migration],
+    ) -> Result<Database, StorageError> {
+        let database = self.storage.database(service, migrations).await?;
+        if database.engine() == Engine::Postgres {
+            let (watched, readiness) = (database.clone(), self.readiness.clone());
+            let stopped = self.life.stopped();
+            self.life.spawn("postgres check", async move {
+                tokio::select! {
+                    () = watch(&watched, &readiness) => {}
+                    () = stopped => {}
+                }
+            });
+        }
+        Ok(database)
+    }
+
     /// The path of an embedded database of this installation, such as `conversations.db`.
     pub fn database_file(&self, service: &str) -> PathBuf {
         let file = self.storage.file(service);
         file.unwrap_or_else(|| PathBuf::from(format!("{service}.db")))
+    }
+}
+
+/// Says again and again whether the database can be used.
+async fn watch(database: &Database, readiness: &Readiness) {
+    let (every, patience) = DATABASE_CHECK;
+    loop {
+        let state = match tokio::time::timeout(patience, database.check()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("the server does not answer; check that it runs".to_owned()),
+        };
+        readiness.set(
+            "postgres",
+            state
+                .as_ref()
+                .map_or_else(|why| Err(why.as_str()), |()| Ok(())),
+        );
+        tokio::time::sleep(every).await;
     }
 }

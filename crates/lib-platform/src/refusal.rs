@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use lib_storage::StorageError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -142,6 +143,19 @@ impl Refusal {
     /// The stable reason.
     pub fn reason(&self) -> &'static str {
         self.reason
+    }
+}
+
+impl From<StorageError> for Refusal {
+    /// A failed query is our fault, not the caller's; where the database is only away for a moment,
+    /// the call may be repeated.
+    fn from(error: StorageError) -> Self {
+        if error.is_passing() {
+            tracing::warn!(%error, "the records cannot be reached");
+            Self::unavailable("the records cannot be reached now", Duration::from_secs(1))
+        } else {
+            Self::internal(&error)
+        }
     }
 }
 

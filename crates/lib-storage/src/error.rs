@@ -95,6 +95,24 @@ impl StorageError {
         matches!(self, Self::Fenced { .. })
     }
 
+    /// Whether the database is away, full or busy at the moment: the same thing may be tried again.
+    pub fn is_passing(&self) -> bool {
+        let (Self::Query(error) | Self::Open { source: error, .. }) = self else {
+            return false;
+        };
+        match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Protocol(_) => true,
+            sqlx::Error::Database(refused) => {
+                refused.code().is_some_and(|code| is_passing_code(&code))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether trying again by itself cannot help: a person has to do something first.
     pub fn needs_a_person(&self) -> bool {
         matches!(
@@ -116,6 +134,15 @@ fn remedy(error: &sqlx::Error) -> &'static str {
         sqlx::Error::Database(refused) => refused.code().map_or("", |code| code_remedy(&code)),
         _ => "",
     }
+}
+
+/// By SQLSTATE class: connection, transaction rolled back, resources, intervention, system; and a
+/// read-only server (a failover is under way). SQLite: busy, locked, full.
+fn is_passing_code(code: &str) -> bool {
+    ["08", "40", "53", "57", "58"]
+        .iter()
+        .any(|class| code.len() == 5 && code.starts_with(class))
+        || ["25006", "5", "6", "13"].contains(&code)
 }
 
 /// By SQLSTATE (PostgreSQL documentation, appendix A) and SQLite's result codes.
@@ -147,5 +174,6 @@ mod tests {
         let error = StorageError::from(sqlx::Error::Io(refused)).to_string();
         assert!(error.contains("check that the server runs"), "{error}");
         assert!(code_remedy("25006").contains("primary"));
+        assert!(is_passing_code("57P01") && !is_passing_code("23505") && !is_passing_code("2067"));
     }
 }
