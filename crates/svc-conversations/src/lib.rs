@@ -13,6 +13,7 @@ mod flow_runner;
 mod grpc_log;
 mod grpc_read;
 mod grpc_write;
+mod metrics;
 mod outbox;
 mod parse;
 mod publish;
@@ -95,7 +96,9 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
         flows: flow_runner::FlowRunner::new(context.channel("flow-runner")?),
         publisher: Arc::clone(&publisher),
         cache: cache::Cache::new(config.cached_conversations),
+        instruments: metrics::Instruments::new(&context.metrics),
     };
+    writer.instruments.watch(&publisher);
     let committer = Committer::spawn(&context.life, writer);
     let outbox = Arc::new(outbox::Outbox::new(database.clone(), context.clock.clone()));
     context.life.spawn_critical(

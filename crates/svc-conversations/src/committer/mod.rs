@@ -23,6 +23,7 @@ pub(crate) use unit::{Answer, Item, Place, SendCommand, Unit, What};
 use crate::cache::Cache;
 use crate::directory::Directory;
 use crate::flow_runner::FlowRunner;
+use crate::metrics::Instruments;
 use crate::publish::Publisher;
 use crate::store::write;
 
@@ -45,6 +46,7 @@ pub(crate) struct Writer {
     pub(crate) flows: FlowRunner,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) cache: Cache,
+    pub(crate) instruments: Instruments,
 }
 
 impl Committer {
@@ -122,9 +124,11 @@ impl Writer {
         let mut batch = self.plan(units, now).await?;
         self.run(&mut batch).await?;
         let (answers, commit) = batch.finish();
+        self.instruments.answered(&answers);
         if !commit.is_empty() {
             lib_platform::failpoint!("conversations.commit");
-            let head = write::commit(&self.database, &commit, now).await?;
+            let head = write::commit(&self.database, &commit, now).await;
+            let head = head.inspect_err(|error| self.instruments.failed(error))?;
             lib_platform::failpoint!("conversations.committed");
             tracing::debug!(
                 units = units.len(),
@@ -136,6 +140,7 @@ impl Writer {
                 self.cache.put(conversation.clone());
             }
             self.publisher.committed(&commit, head, now);
+            self.instruments.committed(&commit, now);
         }
         Ok(answers)
     }
