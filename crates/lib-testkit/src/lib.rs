@@ -5,6 +5,7 @@
 mod directory;
 mod host;
 mod log;
+pub mod servers;
 
 use std::path::Path;
 use std::time::Duration;

