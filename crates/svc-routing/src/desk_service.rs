@@ -5,33 +5,53 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use core_types::{AgentId, TenantId};
-use futures_util::Stream;
-use lib_platform::{Caller, Lifecycle, Refusal, Role, caller};
+use futures_util::future::ready;
+use futures_util::{Stream, StreamExt as _};
+use lib_platform::{Caller, Lifecycle, Refusal, Role, caller, forward};
 use lib_proto::routing::desk_command::Command;
+use lib_proto::routing::desk_service_client::DeskServiceClient;
 use lib_proto::routing::desk_service_server::DeskService;
 use lib_proto::routing::{DeskCommand, DeskEvent};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::hubs::{Hubs, Served};
 use crate::order::{Order, Orders};
 use crate::seat::{DeskItem, Line};
 use crate::tenant::{command_id_problem, wished_capacity};
 
 /// The service.
 pub(crate) struct DeskApi {
-    orders: Orders,
+    hubs: Hubs,
     life: Lifecycle,
     heartbeat: Duration,
 }
 
 impl DeskApi {
-    pub(crate) fn new(orders: Orders, life: Lifecycle, heartbeat: Duration) -> Self {
+    pub(crate) fn new(hubs: Hubs, life: Lifecycle, heartbeat: Duration) -> Self {
         Self {
-            orders,
+            hubs,
             life,
             heartbeat,
         }
+    }
+
+    /// Opens the desk at the replica that has the tenant's hub, and passes everything through.
+    async fn elsewhere(
+        &self,
+        channel: Channel,
+        request: Request<Streaming<DeskCommand>>,
+    ) -> Result<Response<<Self as DeskService>::DeskStream>, Status> {
+        let (metadata, _, commands) = request.into_parts();
+        // A broken stream of commands ends the desk there as it would here.
+        let commands = commands.take_while(|command| ready(command.is_ok()));
+        let commands = commands.filter_map(|command| ready(command.ok()));
+        let request = forward::request(&metadata, self.life.until_stopped(commands));
+        let events = DeskServiceClient::new(channel).desk(request).await?;
+        let events = self.life.until_stopped(events.into_inner());
+        Ok(Response::new(Box::pin(events)))
     }
 }
 
@@ -50,23 +70,28 @@ impl DeskService for DeskApi {
             return Err(Refusal::forbidden("a desk is for a person").into());
         };
         let agent = AgentId::new(user).map_err(|error| Refusal::internal(&error))?;
+        let hub = match self.hubs.of(&tenant, request.metadata()).await? {
+            Served::Here(hub) => hub,
+            Served::There(channel) => return self.elsewhere(channel, request).await,
+        };
         let (line, events) = Line::new().ok_or_else(|| Refusal::internal(&"no room for events"))?;
         let reader = Reader {
-            orders: self.orders.clone(),
+            orders: hub.orders.clone(),
             heartbeat: self.heartbeat,
             tenant,
             agent,
-            connection: self.orders.next_connection(),
+            connection: hub.orders.next_connection(),
             commands: request.into_inner(),
         };
-        let stopped = self.life.stopped();
+        // The desk ends with its hub, whether the service stops or the hub moves.
+        let stopped = hub.life.stopped();
         self.life.spawn("desk", async move {
             tokio::select! {
                 () = reader.run(line) => {}
                 () = stopped => {}
             }
         });
-        let events = self.life.until_stopped(ReceiverStream::new(events));
+        let events = hub.life.until_stopped(ReceiverStream::new(events));
         Ok(Response::new(Box::pin(events)))
     }
 }

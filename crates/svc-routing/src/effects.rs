@@ -87,7 +87,7 @@ impl Tenant {
 
     fn offered(&mut self, offer: Offer, batch: &mut Batch) {
         let engagement = self.routing.engagement(&offer.engagement);
-        batch.last_offer += 1;
+        batch.last_offer += batch.offer_step;
         batch.writes.push(Write::Offer {
             number: batch.last_offer,
             tenant: self.id.clone(),

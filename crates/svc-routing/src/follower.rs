@@ -13,6 +13,7 @@ use tonic::{Status, Streaming};
 use crate::backoff::Backoff;
 use crate::facts::fact_of;
 use crate::order::{Order, Orders};
+use crate::store::Part;
 
 /// A stream that stays silent for this long has told all it has. Only used until the end of the
 /// log is reached for the first time, in case the log does not say where its end is.
@@ -20,6 +21,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 
 struct Follower {
     orders: Orders,
+    part: Part,
     cursor: String,
     /// Where the log ended when we started; the end is reached when this entry has been read.
     first_head: Option<String>,
@@ -32,11 +34,13 @@ pub(crate) async fn run(
     channel: AuthorizedChannel,
     orders: Orders,
     cursor: String,
+    part: Part,
 ) -> anyhow::Result<()> {
     let mut client =
         ConversationServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let mut follower = Follower {
         orders,
+        part,
         cursor,
         first_head: None,
         caught_up: false,
@@ -111,7 +115,8 @@ impl Follower {
             cursor = std::mem::take(&mut entry.cursor);
             let engagement = entry.engagement_id.clone();
             match fact_of(entry) {
-                Ok(fact) => facts.extend(fact),
+                // The log may tell of other parts' tenants too.
+                Ok(fact) => facts.extend(fact.filter(|(tenant, _)| self.part.has(tenant))),
                 // The log checks what it stores, so this is a fault of a program, not of a person.
                 Err(error) => {
                     // Not the error's words: they may quote a phone number.

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use core_routing::{Answer, Input, Rejection, Routing};
 use core_types::{AgentId, TenantId};
-use lib_platform::{Clock, Context, Lifecycle, Refusal};
+use lib_platform::{Clock, Lifecycle, Refusal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::Config;
 use crate::order::{Change, Look, Order, Orders};
-use crate::store::{Store, Stored, StoredTenant};
+use crate::store::{Store, StoreError, Stored, StoredTenant};
 use crate::tenant::{Batch, DeskPost, Tenant};
 use crate::write::Write;
 
@@ -63,7 +63,7 @@ struct Follow {
 impl Hub {
     pub(crate) fn new(
         config: &Config,
-        context: &Context,
+        (clock, life): (&Clock, &Lifecycle),
         store: Store,
         orders: Orders,
         reports: watch::Sender<i64>,
@@ -77,8 +77,8 @@ impl Hub {
         Self {
             tenants,
             store,
-            clock: context.clock.clone(),
-            life: context.life.clone(),
+            clock: clock.clone(),
+            life: life.clone(),
             orders,
             reports,
             grace: config.grace,
@@ -140,6 +140,7 @@ impl Hub {
             writes: Vec::new(),
             events: Vec::new(),
             last_offer: self.last_offer,
+            offer_step: self.store.part().step(),
             last_outgoing: self.last_outgoing,
         }
     }
@@ -259,22 +260,22 @@ impl Hub {
         if writes.is_empty() {
             return Ok(());
         }
-        self.commit(&writes).await
+        Ok(self.commit(&writes).await?)
     }
 
     /// What is in memory is ahead of what is stored until this has worked; so it must, or the
     /// process ends and starts from what is stored.
-    async fn commit(&self, writes: &[Write]) -> anyhow::Result<()> {
+    async fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
         let mut attempt = 1;
         loop {
             match self.store.commit(writes).await {
                 Ok(()) => return Ok(()),
-                Err(error) if attempt < COMMIT_ATTEMPTS => {
+                Err(error) if attempt < COMMIT_ATTEMPTS && !error.is_fenced() => {
                     tracing::warn!(%error, attempt, "routing state could not be stored");
                     attempt += 1;
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
     }

@@ -1,10 +1,13 @@
 //! Queues, offers and the agents' stream.
 //!
 //! The service follows the conversation log, keeps each tenant's routing state
-//! ([`core_routing::Routing`]) in memory and in `routing.db`, offers waiting engagements to agents
-//! over their desks, and reports what it does back into the log. One task (the hub) changes state:
-//! it takes what has arrived together, stores state, the place in the log and the reports to send
-//! in one transaction, and only then tells anybody.
+//! ([`core_routing::Routing`]) in memory and in a store, offers waiting engagements to agents over
+//! their desks, and reports what it does back into the log. One task (a hub) changes state: it takes
+//! what has arrived together, stores state, the place in the log and the reports to send in one
+//! transaction, and only then tells anybody.
+//!
+//! Replicas share the tenants: each belongs to one of a few parts, a part's hub runs in one replica
+//! at a time, and the others pass calls and desks on to it.
 
 mod backoff;
 mod convert;
@@ -13,6 +16,7 @@ mod effects;
 mod facts;
 mod follower;
 mod hub;
+mod hubs;
 mod order;
 mod queue_convert;
 mod reporter;
@@ -22,8 +26,12 @@ mod store;
 mod tenant;
 mod write;
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anyhow::Context as _;
+use lib_platform::partition::{Held, Work, share};
 use lib_platform::{Context, Parts};
 use lib_proto::routing::desk_service_server::DeskServiceServer;
 use lib_proto::routing::routing_service_server::RoutingServiceServer;
@@ -31,9 +39,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::desk_service::DeskApi;
 use crate::hub::Hub;
+use crate::hubs::{Hubs, OpenHub, OpenHubs};
 use crate::order::Orders;
 use crate::routing_service::RoutingApi;
-use crate::store::Store;
+use crate::store::{LiveState, MIGRATIONS, Part, Store, StoreError, WORK};
 
 /// How the service behaves.
 #[derive(Clone, Debug)]
@@ -42,6 +51,9 @@ pub struct Config {
     /// and read the log from its beginning. Queues, agents' capacities and past offers stay.
     /// Nothing is offered until the end of the log is reached. Off by default.
     pub rebuild: bool,
+    /// Into how many parts the tenants are cut on servers; embedded there is one. Never changed
+    /// for an installation. 8 by default.
+    pub parts: u16,
     /// A desk that says nothing for this long is taken for dead. Wall time; 60 s by default.
     pub heartbeat: Duration,
     /// How long an agent whose desk is gone stays ready and may come back. Wall time; 30 s by
@@ -53,64 +65,130 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             rebuild: false,
+            parts: 8,
             heartbeat: Duration::from_secs(60),
             grace: Duration::from_secs(30),
         }
     }
 }
 
-/// Orders that may wait for the hub; who sends more waits.
+/// Orders that may wait for a hub; who sends more waits.
 const ORDERS: usize = 1_024;
 
-/// Starts the service: opens `routing.db`, and follows and reports to `conversations`.
+/// Starts the service: opens its store, takes its share of the tenants, and follows and reports to
+/// `conversations`.
 ///
 /// # Errors
-/// When the database cannot be opened or read back, or `conversations` has no address.
+/// When a store cannot be opened, or `conversations` has no address.
 pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
-    let store = Store::open(&context.database_file("routing")).await?;
-    if config.rebuild {
-        store.forget_log().await?;
-    }
-    let stored = store.load().await?;
-    let cursor = stored.cursor.clone();
-    let (sender, receiver) = mpsc::channel(ORDERS);
-    let orders = Orders::new(sender);
-    let (reports, wake) = watch::channel(stored.last_outgoing);
-    let channel = context.channel("conversations")?;
-
-    let hub = Hub::new(
-        &config,
-        &context,
-        store.clone(),
-        orders.clone(),
-        reports,
-        stored,
-    );
-    context
-        .life
-        .spawn_critical("routing hub", hub.run(receiver));
-    context.life.spawn_critical(
-        "routing follower",
-        follower::run(
-            context.life.clone(),
-            channel.clone(),
-            orders.clone(),
-            cursor,
-        ),
-    );
-    context.life.spawn_critical(
-        "routing reporter",
-        reporter::run(
-            context.life.clone(),
-            channel,
-            store.clone(),
-            orders.clone(),
-            wake,
-        ),
-    );
-    let routing = RoutingApi::new(orders.clone(), store);
-    let desk = DeskApi::new(orders, context.life.clone(), config.heartbeat);
+    let records = context.storage.database("routing", MIGRATIONS).await?;
+    let live = LiveState::connect(&context.storage).await?;
+    let parts = if live.is_some() { config.parts } else { 1 };
+    let open = OpenHubs::default();
+    let post = Post {
+        config: config.clone(),
+        context: context.clone(),
+        records: records.clone(),
+        live,
+        open: open.clone(),
+        parts,
+        rebuilt: Arc::default(),
+    };
+    let work = Work { name: WORK, parts };
+    let leases = records.leases();
+    let shares = share(work, leases, &context.me, &context.life, move |held| {
+        post.clone().run(held)
+    })
+    .await;
+    let hubs = Hubs::new(open, shares, parts);
+    let routing = RoutingApi::new(hubs.clone());
+    let desk = DeskApi::new(hubs, context.life.clone(), config.heartbeat);
     Ok(Parts::new()
         .grpc(RoutingServiceServer::new(routing))
         .grpc(DeskServiceServer::new(desk)))
+}
+
+/// What a hub needs, wherever its part is taken over.
+#[derive(Clone)]
+struct Post {
+    config: Config,
+    context: Context,
+    records: lib_storage::Database,
+    live: Option<LiveState>,
+    open: OpenHubs,
+    parts: u16,
+    /// Parts that were rebuilt: once is enough for one start.
+    rebuilt: Arc<Mutex<BTreeSet<u16>>>,
+}
+
+impl Post {
+    fn first_time(&self, part: u16) -> bool {
+        self.rebuilt.lock().is_ok_and(|mut done| done.insert(part))
+    }
+
+    /// Runs a part's hub until the part is lost.
+    async fn run(self, held: Held) -> anyhow::Result<()> {
+        let outcome = self.serve(&held).await;
+        self.open.close(held.part);
+        match outcome {
+            // Another replica has taken over; that ends the work here and harms nothing.
+            Err(error) if is_fenced(&error) => {
+                tracing::warn!(
+                    part = held.part,
+                    "another replica has this part; its hub ends"
+                );
+                held.lost().await;
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn serve(&self, held: &Held) -> anyhow::Result<()> {
+        let part = Part {
+            index: held.part,
+            of: self.parts,
+            fence: held.fence,
+        };
+        let live = self.live.as_ref().map(|live| live.part(held.part));
+        let store = Store::new(self.records.clone(), live, part);
+        if self.config.rebuild && self.first_time(held.part) {
+            store.forget_log().await?;
+        }
+        let stored = store
+            .load()
+            .await
+            .context("routing cannot read its state")?;
+        let cursor = stored.cursor.clone();
+        let (sender, receiver) = mpsc::channel(ORDERS);
+        let orders = Orders::new(sender);
+        let (reports, wake) = watch::channel(stored.last_outgoing);
+        let channel = self.context.channel("conversations")?;
+        let life = held.life(&self.context.life);
+        let hub = Hub::new(
+            &self.config,
+            (&self.context.clock, &life),
+            store.clone(),
+            orders.clone(),
+            reports,
+            stored,
+        );
+        let follower = follower::run(life.clone(), channel.clone(), orders.clone(), cursor, part);
+        let reporter = reporter::run(life.clone(), channel, store.clone(), orders.clone(), wake);
+        self.open.open(
+            held.part,
+            OpenHub {
+                orders,
+                store,
+                life,
+            },
+        );
+        tokio::try_join!(hub.run(receiver), follower, reporter).map(|_| ())
+    }
+}
+
+fn is_fenced(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<StoreError>()
+        .is_some_and(StoreError::is_fenced)
 }

@@ -5,47 +5,60 @@ use std::collections::BTreeSet;
 
 use core_routing::Routing;
 use core_types::{AgentId, EngagementId, QueueId, TenantId};
-use lib_platform::page;
-use lib_platform::{Refusal, Role, caller};
+use lib_platform::{Refusal, Role, caller, forward, page};
 use lib_proto::routing as pb;
+use lib_proto::routing::routing_service_client::RoutingServiceClient;
 use lib_proto::routing::routing_service_server::RoutingService;
 use lib_proto::timestamp_to_proto;
 use tonic::{Request, Response, Status};
 
 use crate::convert::{agent_to_proto, past_offer_to_proto, queue_name};
-use crate::order::{Change, Order, Orders};
+use crate::hubs::{Hubs, OpenHub, Served};
+use crate::order::{Change, Order};
 use crate::queue_convert::{queue_from_proto, queue_to_proto};
-use crate::store::Store;
 
 /// The service.
 pub(crate) struct RoutingApi {
-    orders: Orders,
-    store: Store,
+    hubs: Hubs,
+}
+
+/// The hub of the caller's tenant; if another replica has it, the call goes there instead.
+macro_rules! hub_or_forward {
+    ($self:ident, $request:ident, $tenant:expr, $method:ident) => {
+        match $self.hubs.of($tenant, $request.metadata()).await? {
+            Served::Here(hub) => hub,
+            Served::There(channel) => {
+                let (metadata, _, body) = $request.into_parts();
+                let request = forward::request(&metadata, body);
+                return RoutingServiceClient::new(channel).$method(request).await;
+            }
+        }
+    };
 }
 
 impl RoutingApi {
-    pub(crate) fn new(orders: Orders, store: Store) -> Self {
-        Self { orders, store }
+    pub(crate) fn new(hubs: Hubs) -> Self {
+        Self { hubs }
     }
+}
 
-    async fn set_queue(
-        &self,
-        tenant: TenantId,
-        queue: Option<pb::Queue>,
-        change: Change,
-    ) -> Result<Response<pb::Queue>, Status> {
-        let queue = queue_from_proto(queue)?;
-        let stored = self
-            .orders
-            .ask(|reply| Order::SetQueue {
-                tenant,
-                queue,
-                change,
-                reply,
-            })
-            .await?;
-        Ok(Response::new(queue_to_proto(&stored)))
-    }
+async fn set_queue(
+    hub: &OpenHub,
+    tenant: TenantId,
+    queue: Option<pb::Queue>,
+    change: Change,
+) -> Result<Response<pb::Queue>, Status> {
+    let queue = queue_from_proto(queue)?;
+    let stored = hub
+        .orders
+        .ask(|reply| Order::SetQueue {
+            tenant,
+            queue,
+            change,
+            reply,
+        })
+        .await?;
+    Ok(Response::new(queue_to_proto(&stored)))
 }
 
 /// The tenant of a caller who may look.
@@ -71,8 +84,8 @@ impl RoutingService for RoutingApi {
         request: Request<pb::CreateQueueRequest>,
     ) -> Result<Response<pb::Queue>, Status> {
         let tenant = manager(&request)?;
-        self.set_queue(tenant, request.into_inner().queue, Change::Create)
-            .await
+        let hub = hub_or_forward!(self, request, &tenant, create_queue);
+        set_queue(&hub, tenant, request.into_inner().queue, Change::Create).await
     }
 
     async fn update_queue(
@@ -80,8 +93,8 @@ impl RoutingService for RoutingApi {
         request: Request<pb::UpdateQueueRequest>,
     ) -> Result<Response<pb::Queue>, Status> {
         let tenant = manager(&request)?;
-        self.set_queue(tenant, request.into_inner().queue, Change::Update)
-            .await
+        let hub = hub_or_forward!(self, request, &tenant, update_queue);
+        set_queue(&hub, tenant, request.into_inner().queue, Change::Update).await
     }
 
     async fn get_queue(
@@ -89,9 +102,10 @@ impl RoutingService for RoutingApi {
         request: Request<pb::GetQueueRequest>,
     ) -> Result<Response<pb::Queue>, Status> {
         let tenant = reader(&request)?;
+        let hub = hub_or_forward!(self, request, &tenant, get_queue);
         let id = queue_id("id", &request.get_ref().id)?;
         let wanted = id.clone();
-        let queue = self
+        let queue = hub
             .orders
             .look(&tenant, move |routing| {
                 routing.queue(&wanted).map(queue_to_proto)
@@ -106,9 +120,10 @@ impl RoutingService for RoutingApi {
         request: Request<pb::ListQueuesRequest>,
     ) -> Result<Response<pb::ListQueuesResponse>, Status> {
         let tenant = reader(&request)?;
+        let hub = hub_or_forward!(self, request, &tenant, list_queues);
         let size = page::size(request.get_ref().page_size)?;
         let after = page::after(&request.get_ref().page_token)?;
-        let mut queues = self
+        let mut queues = hub
             .orders
             .look(&tenant, move |routing| {
                 let rest = routing
@@ -129,8 +144,9 @@ impl RoutingService for RoutingApi {
         request: Request<pb::DeleteQueueRequest>,
     ) -> Result<Response<pb::DeleteQueueResponse>, Status> {
         let tenant = manager(&request)?;
+        let hub = hub_or_forward!(self, request, &tenant, delete_queue);
         let id = queue_id("id", &request.get_ref().id)?;
-        self.orders
+        hub.orders
             .ask(|reply| Order::DeleteQueue { tenant, id, reply })
             .await?;
         Ok(Response::new(pb::DeleteQueueResponse {}))
@@ -141,9 +157,10 @@ impl RoutingService for RoutingApi {
         request: Request<pb::GetQueueStateRequest>,
     ) -> Result<Response<pb::QueueState>, Status> {
         let tenant = reader(&request)?;
+        let hub = hub_or_forward!(self, request, &tenant, get_queue_state);
         let id = queue_id("id", &request.get_ref().id)?;
         let wanted = id.clone();
-        let state = self
+        let state = hub
             .orders
             .look(&tenant, move |routing| queue_state(routing, &wanted))
             .await?;
@@ -156,12 +173,13 @@ impl RoutingService for RoutingApi {
         request: Request<pb::ListAgentsRequest>,
     ) -> Result<Response<pb::ListAgentsResponse>, Status> {
         let tenant = reader(&request)?;
+        let hub = hub_or_forward!(self, request, &tenant, list_agents);
         let wanted = match request.get_ref().queue_id.as_str() {
             "" => None,
             text => Some(queue_id("queue_id", text)?),
         };
         let queue = wanted.clone();
-        let agents = self
+        let agents = hub
             .orders
             .look(&tenant, move |routing| agents(routing, queue.as_ref()))
             .await?;
@@ -178,6 +196,7 @@ impl RoutingService for RoutingApi {
         request: Request<pb::ListOffersRequest>,
     ) -> Result<Response<pb::ListOffersResponse>, Status> {
         let tenant = reader(&request)?;
+        let hub = hub_or_forward!(self, request, &tenant, list_offers);
         let pb::ListOffersRequest {
             engagement_id,
             agent_id,
@@ -194,13 +213,13 @@ impl RoutingService for RoutingApi {
         let engagement = optional("engagement_id", &engagement_id, EngagementId::new)?;
         let agent = optional("agent_id", &agent_id, AgentId::new)?;
         let most = i64::try_from(size + 1).unwrap_or(i64::MAX);
-        let mut rows = self
+        let mut rows = hub
             .store
             .offers(&tenant, engagement.as_ref(), agent.as_ref(), (before, most))
             .await
             .map_err(|error| Refusal::internal(&error))?;
         let next_page_token = page::cut(&mut rows, size, |(number, _)| number.to_string());
-        let offers = self
+        let offers = hub
             .orders
             .look(&tenant, move |routing| {
                 let offers = rows

@@ -1,18 +1,32 @@
-//! `routing.db`: the state as it was last committed, the place in the conversation log, the
-//! reports still to be sent, and the history of offers. Only the hub writes.
+//! What a hub keeps: records that outlive everything (queues, past offers) in SQL, and the live
+//! state (who waits, who is ready, what is to be reported, the place in the log) in the same
+//! transaction when embedded, in Redis on servers. The live state can be had again from the log.
+//!
+//! On servers records are committed first, then the live state with the place in the log. A crash
+//! in between leaves a record of an offer that is then made again: its row is overwritten as long as
+//! it is open.
+
+mod live;
+mod redis;
+mod sql;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use core_routing::{Agent, Engagement, Offer, Queue};
 use core_types::{AgentId, EngagementId, TenantId};
-use lib_storage::{Migration, SqliteFile, StorageError};
-use serde::de::DeserializeOwned;
+use lib_platform::partition::part_of;
+use lib_storage::{Database, Migration, StorageError};
 
-use crate::seat::{Done, Memory};
-use crate::write::{FOLLOWER, Write};
+use crate::seat::Memory;
+use crate::write::Write;
 
-const MIGRATIONS: &[Migration] = &[Migration {
+pub(crate) use live::StoreError;
+pub(crate) use redis::{LiveKeys, LiveState};
+
+/// The shared work whose parts the hubs are: a tenant belongs to one part.
+pub(crate) const WORK: &str = "desks";
+
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
     name: "queues, agents, engagements, offers, reports",
     sql: "
@@ -74,6 +88,7 @@ pub(crate) struct StoredTenant {
 }
 
 /// Everything the hub starts with.
+#[derive(Default)]
 pub(crate) struct Stored {
     pub(crate) tenants: BTreeMap<TenantId, StoredTenant>,
     pub(crate) cursor: String,
@@ -81,126 +96,92 @@ pub(crate) struct Stored {
     pub(crate) last_outgoing: i64,
 }
 
-/// The database. Cheap to clone.
+/// The place of one hub's rows. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Store(SqliteFile);
+pub(crate) struct Store {
+    records: Database,
+    live: Option<LiveKeys>,
+    part: Part,
+}
+
+/// Which part of the tenants, of how many, under which fence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub(crate) index: u16,
+    pub(crate) of: u16,
+    pub(crate) fence: i64,
+}
+
+impl Part {
+    /// Whether a tenant is in this part.
+    pub(crate) fn has(self, tenant: &TenantId) -> bool {
+        part_of(tenant.as_str(), self.of) == self.index
+    }
+
+    /// Offers are numbered by part, so that two hubs never give out the same number: each counts
+    /// in steps of the number of parts.
+    pub(crate) fn step(self) -> i64 {
+        i64::from(self.of)
+    }
+}
 
 impl Store {
-    pub(crate) async fn open(path: &Path) -> Result<Self, StorageError> {
-        Ok(Self(SqliteFile::open(path, MIGRATIONS).await?))
+    /// The rows of `part`; `live` on servers.
+    pub(crate) fn new(records: Database, live: Option<LiveKeys>, part: Part) -> Self {
+        Self {
+            records,
+            live,
+            part,
+        }
+    }
+
+    /// The part.
+    pub(crate) fn part(&self) -> Part {
+        self.part
     }
 
     /// Forgets what the conversation log can tell again.
-    pub(crate) async fn forget_log(&self) -> Result<(), StorageError> {
-        let mut tx = self.0.begin().await?;
-        for sql in [
-            "DELETE FROM engagement",
-            "DELETE FROM outgoing",
-            "DELETE FROM follower",
-        ] {
-            sqlx::query(sql).execute(&mut *tx).await?;
+    pub(crate) async fn forget_log(&self) -> Result<(), StoreError> {
+        match &self.live {
+            None => Ok(sql::forget_log(&self.records).await?),
+            Some(live) => live.forget_log(self.part.fence).await,
         }
-        tx.commit().await?;
-        Ok(())
     }
 
-    pub(crate) async fn load(&self) -> Result<Stored, StorageError> {
-        let mut tenants: BTreeMap<TenantId, StoredTenant> = BTreeMap::new();
-        for (tenant, queue) in self
-            .states("queue", "SELECT tenant, id, state FROM queue")
-            .await?
-        {
-            tenants.entry(tenant).or_default().queues.push(queue);
+    /// Everything of this part.
+    pub(crate) async fn load(&self) -> Result<Stored, StoreError> {
+        let mut stored = match &self.live {
+            None => sql::load_live(&self.records).await?,
+            Some(live) => live.load(self.part.fence).await?,
+        };
+        for (tenant, queue) in sql::queues(&self.records).await? {
+            if self.part.has(&tenant) {
+                stored.tenants.entry(tenant).or_default().queues.push(queue);
+            }
         }
-        for (tenant, agent) in self
-            .states("agent", "SELECT tenant, id, state FROM agent")
-            .await?
-        {
-            tenants.entry(tenant).or_default().agents.push(agent);
-        }
-        let engagements = "SELECT tenant, id, state FROM engagement";
-        for (tenant, engagement) in self.states("engagement", engagements).await? {
-            let engagements = &mut tenants.entry(tenant).or_default().engagements;
-            engagements.push(engagement);
-        }
-        self.load_memories(&mut tenants).await?;
-        let readers = self.0.readers();
-        let cursor = sqlx::query_scalar("SELECT cursor FROM follower WHERE name = $1")
-            .bind(FOLLOWER)
-            .fetch_optional(readers)
-            .await?;
-        let last_offer = sqlx::query_scalar("SELECT COALESCE(MAX(number), 0) FROM offer")
-            .fetch_one(readers)
-            .await?;
-        let last_outgoing = sqlx::query_scalar("SELECT COALESCE(MAX(number), 0) FROM outgoing")
-            .fetch_one(readers)
-            .await?;
-        Ok(Stored {
-            tenants,
-            cursor: cursor.unwrap_or_default(),
-            last_offer,
-            last_outgoing,
-        })
+        stored.last_offer = sql::last_offer(&self.records, self.part).await?;
+        Ok(stored)
     }
 
-    async fn load_memories(
-        &self,
-        tenants: &mut BTreeMap<TenantId, StoredTenant>,
-    ) -> Result<(), StorageError> {
-        let desks: Vec<(String, String, i64)> =
-            sqlx::query_as("SELECT tenant, agent, reserved FROM desk")
-                .fetch_all(self.0.readers())
-                .await?;
-        for (tenant, agent, reserved) in desks {
-            let (tenant, agent) = (tenant_id("desk", tenant)?, agent_id("desk", agent)?);
-            let memory = Memory::load(reserved.cast_unsigned());
-            let memories = &mut tenants.entry(tenant).or_default().memories;
-            memories.insert(agent, memory);
+    /// Stores all of `writes` or, as far as the live state goes, nothing.
+    pub(crate) async fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
+        let Some(live) = &self.live else {
+            let mut tx = self.records.begin().await?;
+            for write in writes {
+                sql::apply(write, &mut tx).await?;
+            }
+            return Ok(tx.commit().await?);
+        };
+        if writes.iter().any(Write::is_record) {
+            let mut tx = self.records.begin_concurrent().await?;
+            let part = (self.part.index, self.part.fence);
+            tx.require_fence(WORK, &[part]).await?;
+            for write in writes.iter().filter(|write| write.is_record()) {
+                sql::apply(write, &mut tx).await?;
+            }
+            tx.commit().await?;
         }
-        let commands: Vec<(String, String, i64, String, bool, String, String)> = sqlx::query_as(
-            "SELECT tenant, agent, number, id, accepted, reason, message FROM command \
-             ORDER BY tenant, agent, number",
-        )
-        .fetch_all(self.0.readers())
-        .await?;
-        for (tenant, agent, number, command_id, accepted, reason, message) in commands {
-            let (tenant, agent) = (tenant_id("command", tenant)?, agent_id("command", agent)?);
-            let memories = &mut tenants.entry(tenant).or_default().memories;
-            let done = Done {
-                command_id,
-                accepted,
-                reason,
-                message,
-            };
-            memories.entry(agent).or_default().restore(number, done);
-        }
-        Ok(())
-    }
-
-    async fn states<T: DeserializeOwned>(
-        &self,
-        table: &'static str,
-        select: &'static str,
-    ) -> Result<Vec<(TenantId, T)>, StorageError> {
-        let rows: Vec<(String, String, String)> =
-            sqlx::query_as(select).fetch_all(self.0.readers()).await?;
-        rows.into_iter()
-            .map(|(tenant, id, state)| {
-                let row = serde_json::from_str(&state)
-                    .map_err(|error| StorageError::corrupt(table, id, error))?;
-                Ok((tenant_id(table, tenant)?, row))
-            })
-            .collect()
-    }
-
-    /// Stores all of `writes` or nothing.
-    pub(crate) async fn commit(&self, writes: &[Write]) -> Result<(), StorageError> {
-        let mut tx = self.0.begin().await?;
-        for write in writes {
-            write.apply(&mut tx).await?;
-        }
-        tx.commit().await?;
-        Ok(())
+        live.commit(self.part.fence, writes).await
     }
 
     /// Reports after `number`, in order, at most `most`.
@@ -208,24 +189,11 @@ impl Store {
         &self,
         number: i64,
         most: i64,
-    ) -> Result<Vec<OutgoingRow>, StorageError> {
-        let rows: Vec<(i64, String, Vec<u8>)> = sqlx::query_as(
-            "SELECT number, tenant, record FROM outgoing WHERE number > $1 \
-             ORDER BY number LIMIT $2",
-        )
-        .bind(number)
-        .bind(most)
-        .fetch_all(self.0.readers())
-        .await?;
-        rows.into_iter()
-            .map(|(number, tenant, record)| {
-                Ok(OutgoingRow {
-                    number,
-                    tenant: tenant_id("outgoing", tenant)?,
-                    record,
-                })
-            })
-            .collect()
+    ) -> Result<Vec<OutgoingRow>, StoreError> {
+        match &self.live {
+            None => Ok(sql::outgoing_after(&self.records, number, most).await?),
+            Some(live) => live.outgoing_after(number, most).await,
+        }
     }
 
     /// Past and open offers of a tenant before `number`, newest first, at most `most`; of one
@@ -235,44 +203,8 @@ impl Store {
         tenant: &TenantId,
         engagement: Option<&EngagementId>,
         agent: Option<&AgentId>,
-        (before, most): (i64, i64),
+        page: (i64, i64),
     ) -> Result<Vec<(i64, OfferRow)>, StorageError> {
-        let rows: Vec<(i64, String, i64, String, String, String)> = sqlx::query_as(
-            "SELECT number, conversation, queued_at, state, outcome, ended_because FROM offer \
-             WHERE tenant = $1 AND ($2 IS NULL OR engagement = $2) AND ($3 IS NULL OR agent = $3) \
-             AND number < $4 ORDER BY number DESC LIMIT $5",
-        )
-        .bind(tenant.as_str())
-        .bind(engagement.map(EngagementId::as_str))
-        .bind(agent.map(AgentId::as_str))
-        .bind(before)
-        .bind(most)
-        .fetch_all(self.0.readers())
-        .await?;
-        rows.into_iter()
-            .map(
-                |(number, conversation, queued_at, state, outcome, ended_because)| {
-                    let offer = serde_json::from_str(&state).map_err(|error| {
-                        StorageError::corrupt("offer", number.to_string(), error)
-                    })?;
-                    let row = OfferRow {
-                        offer,
-                        conversation,
-                        queued_at,
-                        outcome,
-                        ended_because,
-                    };
-                    Ok((number, row))
-                },
-            )
-            .collect()
+        sql::offers(&self.records, tenant, engagement, agent, page).await
     }
-}
-
-fn tenant_id(table: &'static str, text: String) -> Result<TenantId, StorageError> {
-    TenantId::new(&text).map_err(|error| StorageError::corrupt(table, text, error))
-}
-
-fn agent_id(table: &'static str, text: String) -> Result<AgentId, StorageError> {
-    AgentId::new(&text).map_err(|error| StorageError::corrupt(table, text, error))
 }

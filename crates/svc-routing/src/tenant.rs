@@ -22,8 +22,9 @@ pub(crate) struct Batch {
     pub(crate) now: Timestamp,
     pub(crate) writes: Vec<Write>,
     pub(crate) events: Vec<DeskPost>,
-    /// Number of the last offer in history.
+    /// Number of the last offer in history, and how far the next one's is from it.
     pub(crate) last_offer: i64,
+    pub(crate) offer_step: i64,
     /// Number of the last report.
     pub(crate) last_outgoing: i64,
 }
