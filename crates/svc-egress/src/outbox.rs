@@ -49,6 +49,7 @@ async fn follow_once(
 ) -> Status {
     let request = WatchOutboxRequest {
         sender: sender.name().to_owned(),
+        ..WatchOutboxRequest::default()
     };
     let mut stream: Streaming<_> = match sender.log().watch_outbox(request).await {
         Ok(answer) => answer.into_inner(),
