@@ -11,6 +11,7 @@ pub(crate) mod http;
 mod process;
 pub(crate) mod rpc;
 mod sampled;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,6 +29,7 @@ use prometheus_client::metrics::gauge;
 use prometheus_client::registry::Registry;
 
 pub use sampled::Sample;
+pub use work::Followed;
 
 /// Names and values of labels.
 pub type Labels<'a> = &'a [(&'static str, &'a str)];

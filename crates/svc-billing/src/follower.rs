@@ -15,6 +15,7 @@ use lib_proto::conversations::{LogEntry, WatchRequest};
 use tokio::sync::watch;
 
 use crate::entry::{self, Status, UnratedRow};
+use crate::metrics::{Instruments, Tally};
 use crate::payers::Payers;
 use crate::store::{Batch, Store};
 
@@ -39,6 +40,7 @@ pub(crate) struct Follower {
     pub life: Lifecycle,
     /// How far it has come: every entry up to here has had its effect.
     pub progress: Arc<watch::Sender<String>>,
+    pub instruments: Instruments,
 }
 
 /// What is known while one stream lasts.
@@ -83,6 +85,7 @@ impl Follower {
 
     async fn follow(&self) -> anyhow::Result<()> {
         let cursor = self.store.cursor().await?;
+        self.instruments.reached(&cursor);
         let mut position = Position {
             cursor: cursor.clone(),
             unsaved: 0,
@@ -126,12 +129,13 @@ impl Follower {
             self.store.save_cursor(&position.cursor).await?;
             position.unsaved = 0;
         }
+        self.instruments.reached(&position.cursor);
         self.progress.send_replace(position.cursor.clone());
         Ok(())
     }
 
     async fn settle(&self, statuses: Vec<Status>, position: &mut Position) -> anyhow::Result<()> {
-        let mut batch = Batch::default();
+        let (mut batch, mut tally) = (Batch::default(), Tally::default());
         let ready = self.find_payers(statuses, &mut batch).await?;
         let mut tx = self.store.begin().await?;
         position.ledger.forget_messages();
@@ -139,11 +143,18 @@ impl Follower {
         for (account, event) in &ready {
             match position.ledger.decide(event, account, &self.book) {
                 Decision::Nothing(_) => {}
-                Decision::Rated(usage, journal) => batch.rated(*usage, journal),
-                Decision::Unrated(suspense) => batch.unrated((*suspense).into()),
+                Decision::Rated(usage, journal) => {
+                    tally.rated(&usage);
+                    batch.rated(*usage, journal);
+                }
+                Decision::Unrated(suspense) => {
+                    tally.unrated();
+                    batch.unrated((*suspense).into());
+                }
             }
         }
         tx.write(batch, &position.cursor, self.clock.now()).await?;
+        self.instruments.add(tally);
         lib_platform::failpoint!("billing.committed");
         Ok(())
     }

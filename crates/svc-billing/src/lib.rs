@@ -4,6 +4,7 @@
 
 mod entry;
 mod follower;
+mod metrics;
 mod payers;
 mod read;
 mod schema;
@@ -53,6 +54,7 @@ pub async fn start(_config: Config, context: Context) -> anyhow::Result<Parts> {
         clock: context.clock.clone(),
         life: context.life.clone(),
         progress: progress.clone(),
+        instruments: metrics::Instruments::new(&context.metrics),
     };
     context
         .life

@@ -104,11 +104,7 @@ impl Instruments {
                 "frontdesk_window_refusals_total",
                 "Free-form messages refused because the customer service window was closed",
             ),
-            fenced: metrics.counter(
-                "frontdesk_fenced_commits_total",
-                "Commits refused because the partition belongs to another replica now",
-                &[("service", "conversations")],
-            ),
+            fenced: metrics.fenced("conversations"),
             steps_taken: step("taken"),
             steps_failed: step("failed"),
             statuses: Statuses {

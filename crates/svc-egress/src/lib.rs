@@ -4,6 +4,7 @@
 
 mod directory;
 mod graph;
+mod metrics;
 mod number;
 mod outbox;
 mod reports;
@@ -95,6 +96,7 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
         .context("egress cannot start")?;
     let numbers = Arc::new(Numbers::new(&config));
     let sender = Sender::new(config, &context, spool.clone(), Arc::clone(&numbers))?;
+    metrics::watch(&context.metrics, &numbers);
     let life = context.life.clone();
     let service = Egress::new(numbers);
     context.life.spawn_critical("egress outbox", async move {

@@ -1,7 +1,7 @@
 //! One message on its way: its turn, the log's grant, the request, the report.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use core_types::{MessageId, Timestamp};
 use core_whatsapp::send::{self, RetryClass};
@@ -16,6 +16,7 @@ use lib_proto::{content_from_proto, identity_from_proto, required, timestamp_opt
 use crate::Config;
 use crate::directory::Directory;
 use crate::graph::{self, Fate, Graph, in_words, ours};
+use crate::metrics::Instruments;
 use crate::number::{Number, Numbers};
 use crate::reports::{self, Grant, Log, Reports};
 use crate::spool::Spool;
@@ -35,6 +36,7 @@ pub(crate) struct Sender {
     numbers: Arc<Numbers>,
     clock: Clock,
     life: Lifecycle,
+    instruments: Instruments,
 }
 
 /// How a message leaves the hand when no request was made for it.
@@ -63,6 +65,7 @@ impl Sender {
             numbers,
             clock: context.clock.clone(),
             life: context.life.clone(),
+            instruments: Instruments::new(&context.metrics),
             config,
         }))
     }
@@ -110,7 +113,9 @@ impl Sender {
                 lib_platform::failpoint!("egress.granted");
                 let parent = trace::current_traceparent()
                     .or_else(|| (!intent.traceparent.is_empty()).then_some(intent.traceparent));
+                let began = Instant::now();
                 let fate = self.request(&number, &ready, grant, parent.clone()).await;
+                self.instruments.ended(&fate, began);
                 drop(ready.permit);
                 // Neither Meta's id of the message nor Meta's words: both may hold a phone number.
                 let (class, code) = (fate.class(), fate.code());

@@ -73,6 +73,11 @@ impl Admission {
         self.room.deliveries.load(Ordering::Relaxed)
     }
 
+    /// Bytes of them.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.room.bytes.load(Ordering::Relaxed)
+    }
+
     /// Deliveries ever admitted: ids are given out without gaps.
     pub(crate) fn admitted(&self) -> u64 {
         *self.arrivals.borrow()

@@ -12,6 +12,7 @@ pub mod embedded;
 mod handon;
 mod http;
 pub mod inbox;
+mod metrics;
 mod pass;
 mod reader;
 mod service;
@@ -112,6 +113,13 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
         .max_decoding_message_size(MAX_MESSAGE_BYTES);
     start_worker(&inbox, &admission, &log, &context, config.blame_spacing);
     let refused_signatures = Arc::new(AtomicU64::new(0));
+    metrics::watch(
+        &context.metrics,
+        &context.clock,
+        &inbox,
+        &admission,
+        &refused_signatures,
+    );
     let service = service::Service {
         inbox,
         admission: admission.clone(),

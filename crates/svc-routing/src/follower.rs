@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use lib_platform::metrics::Followed;
 use lib_platform::server::MAX_MESSAGE_BYTES;
 use lib_platform::{AuthorizedChannel, Lifecycle};
 use lib_proto::conversations::WatchRequest;
@@ -23,6 +24,7 @@ struct Follower {
     orders: Orders,
     part: Part,
     cursor: String,
+    followed: Followed,
     /// Where the log ended when we started; the end is reached when this entry has been read.
     first_head: Option<String>,
     caught_up: bool,
@@ -33,7 +35,7 @@ pub(crate) async fn run(
     life: Lifecycle,
     channel: AuthorizedChannel,
     orders: Orders,
-    cursor: String,
+    (cursor, followed): (String, Followed),
     part: Part,
 ) -> anyhow::Result<()> {
     let mut client =
@@ -42,9 +44,11 @@ pub(crate) async fn run(
         orders,
         part,
         cursor,
+        followed,
         first_head: None,
         caught_up: false,
     };
+    follower.followed.reached(&follower.cursor);
     let mut backoff = Backoff::new();
     let stopped = life.stopped();
     tokio::pin!(stopped);
@@ -131,6 +135,8 @@ impl Follower {
             cursor,
             entries: count,
         };
-        Ok(self.orders.send(order).await?)
+        self.orders.send(order).await?;
+        self.followed.reached(&self.cursor);
+        Ok(())
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::Config;
+use crate::metrics::Census;
 use crate::order::{Change, Look, Order, Orders};
 use crate::store::{Store, StoreError, Stored, StoredTenant};
 use crate::tenant::{Batch, DeskPost, Tenant};
@@ -288,9 +289,11 @@ impl Hub {
 
     fn take(&mut self, order: Order, batch: &mut Batch, follow: &mut Follow) {
         let tenant = match &order {
-            Order::Look { .. } | Order::Log { .. } | Order::CaughtUp | Order::Reported { .. } => {
-                None
-            }
+            Order::Look { .. }
+            | Order::Census { .. }
+            | Order::Log { .. }
+            | Order::CaughtUp
+            | Order::Reported { .. } => None,
             Order::SetQueue { tenant, .. }
             | Order::DeleteQueue { tenant, .. }
             | Order::Open { tenant, .. }
@@ -301,6 +304,14 @@ impl Hub {
         follow.dirty.extend(tenant);
         match order {
             Order::Look { tenant, look } => follow.looks.push((tenant, look)),
+            Order::Census { now, reply } => {
+                let mut census = Census::default();
+                for tenant in self.tenants.values() {
+                    census.count(&tenant.routing, now);
+                }
+                // Who asked may have gone.
+                let _ = reply.send(census);
+            }
             Order::Log {
                 facts,
                 cursor,

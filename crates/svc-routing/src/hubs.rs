@@ -56,6 +56,13 @@ impl OpenHubs {
         }
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<OpenHub> {
+        let hubs = self.hubs.read();
+        hubs.map(|hubs| hubs.values().cloned().collect())
+            .unwrap_or_default()
+    }
+
     fn get(&self, part: u16) -> Option<OpenHub> {
         self.hubs.read().ok()?.get(&part).cloned()
     }

@@ -17,6 +17,7 @@ mod facts;
 mod follower;
 mod hub;
 mod hubs;
+mod metrics;
 mod order;
 mod queue_convert;
 mod reporter;
@@ -100,6 +101,8 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
         post.clone().run(held)
     })
     .await;
+    context.metrics.shares(work, &shares);
+    metrics::watch(&context.metrics, &context.clock, &open);
     let hubs = Hubs::new(open, shares, parts);
     let routing = RoutingApi::new(hubs.clone());
     let desk = DeskApi::new(hubs, context.life.clone(), config.heartbeat);
@@ -133,6 +136,7 @@ impl Post {
         match outcome {
             // Another replica has taken over; that ends the work here and harms nothing.
             Err(error) if is_fenced(&error) => {
+                self.context.metrics.fenced("routing").inc();
                 tracing::warn!(
                     part = held.part,
                     "another replica has this part; its hub ends"
@@ -173,7 +177,9 @@ impl Post {
             reports,
             stored,
         );
-        let follower = follower::run(life.clone(), channel.clone(), orders.clone(), cursor, part);
+        let followed = self.context.metrics.followed("routing", held.part);
+        let follow = (cursor, followed);
+        let follower = follower::run(life.clone(), channel.clone(), orders.clone(), follow, part);
         let reporter = reporter::run(life.clone(), channel, store.clone(), orders.clone(), wake);
         self.open.open(
             held.part,

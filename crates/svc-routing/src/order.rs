@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use core_routing::{Input, LogFact, Queue, Routing};
-use core_types::{AgentId, QueueId, TenantId};
+use core_types::{AgentId, QueueId, TenantId, Timestamp};
 use lib_platform::Refusal;
 use lib_proto::routing as pb;
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
+use crate::metrics::Census;
 use crate::seat::Line;
 
 /// Whether a queue is to be made or changed.
@@ -71,6 +72,11 @@ pub(crate) enum Order {
         tenant: TenantId,
         agent: AgentId,
         connection: u64,
+    },
+    /// Count what there is.
+    Census {
+        now: Timestamp,
+        reply: oneshot::Sender<Census>,
     },
     /// The log says.
     Log {
