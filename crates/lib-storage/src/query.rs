@@ -24,6 +24,54 @@ pub enum Value {
     Text(Option<String>),
     /// Bytes.
     Bytes(Option<Vec<u8>>),
+    /// A column of numbers, for PostgreSQL only; see [`crate::Insert`].
+    Ints(Vec<Option<i64>>),
+    /// A column of text, for PostgreSQL only.
+    Texts(Vec<Option<String>>),
+    /// A column of bytes, for PostgreSQL only.
+    Blobs(Vec<Option<Vec<u8>>>),
+}
+
+impl Value {
+    /// Values of one kind as a column.
+    pub(crate) fn column(values: Vec<Self>) -> Self {
+        let (mut ints, mut texts, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
+        for value in values {
+            match value {
+                Self::Int(value) => ints.push(value),
+                Self::Text(value) => texts.push(value),
+                Self::Bytes(value) => blobs.push(value),
+                Self::Ints(_) | Self::Texts(_) | Self::Blobs(_) => {}
+            }
+        }
+        match (ints.is_empty(), texts.is_empty()) {
+            (false, _) => Self::Ints(ints),
+            (true, false) => Self::Texts(texts),
+            (true, true) => Self::Blobs(blobs),
+        }
+    }
+
+    /// PostgreSQL's type of a column.
+    pub(crate) fn array_type(&self) -> &'static str {
+        match self {
+            Self::Int(_) | Self::Ints(_) => "bigint[]",
+            Self::Text(_) | Self::Texts(_) => "text[]",
+            Self::Bytes(_) | Self::Blobs(_) => "bytea[]",
+        }
+    }
+}
+
+impl Serialize for Value {
+    /// As JSON; bytes and columns have no place in it and become null.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Int(value) => value.serialize(serializer),
+            Self::Text(value) => value.serialize(serializer),
+            Self::Bytes(_) | Self::Ints(_) | Self::Texts(_) | Self::Blobs(_) => {
+                serializer.serialize_none()
+            }
+        }
+    }
 }
 
 macro_rules! value_from {
@@ -100,7 +148,7 @@ fn without_escaped_nul(json: &str) -> String {
 /// A statement with its values.
 #[derive(Clone, Debug)]
 pub struct Query {
-    text: Cow<'static, str>,
+    pub(crate) text: Cow<'static, str>,
     pub(crate) values: Vec<Value>,
 }
 

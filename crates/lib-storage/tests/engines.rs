@@ -1,0 +1,275 @@
+//! The same statements on both engines, and work shared between replicas.
+#![expect(clippy::unwrap_used, reason = "a test whose set-up fails must fail")]
+
+use std::time::Duration;
+
+use lib_platform::Lifecycle;
+use lib_platform::partition::{Held, Holder, Work, share};
+
+use lib_storage::lease::Member;
+use lib_storage::{
+    Database, Insert, Migration, PostgresSettings, Profile, Servers, Storage, StorageError, list,
+    sql,
+};
+use lib_testkit::servers::{PostgresOptions, PostgresServer};
+
+const NOTES: &[Migration] = &[Migration {
+    version: 1,
+    name: "notes",
+    sql: "CREATE TABLE note (id TEXT PRIMARY KEY, number BIGINT NOT NULL, body BLOB, kept INTEGER \
+          NOT NULL);
+--only sqlite
+CREATE TABLE engine (name TEXT NOT NULL);
+--only postgres
+CREATE TABLE engine (name VARCHAR NOT NULL);
+--both
+",
+}];
+
+fn servers(url: &str) -> Storage {
+    Storage::Servers(Servers {
+        postgres: Some(PostgresSettings {
+            url: url.to_owned(),
+            connections: 4,
+        }),
+        redis: None,
+        profile: Profile::A,
+    })
+}
+
+async fn writes_and_reads(database: &Database) {
+    let mut tx = database.begin().await.unwrap();
+    let mut notes = Insert::into("note (id, number, body, kept)").on_conflict(
+        "ON CONFLICT (id) DO UPDATE SET number = excluded.number, body = excluded.body",
+    );
+    for n in 0..7_i64 {
+        let body = (n % 2 == 0).then(|| vec![0_u8, 255]);
+        notes.row([
+            format!("n{n}").into(),
+            n.into(),
+            body.into(),
+            (n > 3).into(),
+        ]);
+    }
+    assert_eq!(notes.execute(&mut tx).await.unwrap(), 7);
+    tx.commit().await.unwrap();
+    let rows = sql(
+        "SELECT n.id, n.number, n.body, n.kept FROM each($1) j JOIN note n ON n.id = j.c0 \
+         WHERE n.number >= $2 ORDER BY n.id",
+    )
+    .bind(list(&["n1", "n4", "n5", "\0"]))
+    .bind(2_i64)
+    .fetch_all(database)
+    .await
+    .unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0].text(0).unwrap(), "n4");
+    assert_eq!(
+        rows[0].get::<Option<Vec<u8>>>(2).unwrap(),
+        Some(vec![0, 255])
+    );
+    assert_eq!(rows[1].get::<Option<Vec<u8>>>("body").unwrap(), None);
+    assert!(rows[1].get::<bool>(3).unwrap());
+    let pairs = sql(
+        "SELECT n.number FROM each($1, 2) j JOIN note n ON n.id = j.c0 \
+         AND n.number = CAST(j.c1 AS BIGINT)",
+    )
+    .bind(list(&[("n1", 1), ("n2", 9)]))
+    .fetch_all(database)
+    .await
+    .unwrap();
+    assert_eq!(pairs.len(), 1);
+    let mut tx = database.begin().await.unwrap();
+    let again = sql("INSERT INTO note (id, number, kept) VALUES ($1, $2, $3)")
+        .bind("n1")
+        .bind(1_i64)
+        .bind(true)
+        .execute(&mut tx)
+        .await
+        .unwrap_err();
+    assert!(again.is_duplicate(), "{again}");
+    drop(tx);
+    let mut tx = database.begin().await.unwrap();
+    sql("DELETE FROM note").execute(&mut tx).await.unwrap();
+    drop(tx);
+    let count: i64 = sql("SELECT COUNT(*) FROM note")
+        .fetch_one(database)
+        .await
+        .unwrap()
+        .get(0)
+        .unwrap();
+    assert_eq!(count, 7, "dropped without commit, nothing is kept");
+}
+
+#[tokio::test]
+async fn sqlite_and_postgres_answer_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Storage::Embedded {
+        folder: folder.path().to_owned(),
+    };
+    writes_and_reads(&file.database("notes", NOTES).await.unwrap()).await;
+    let server = PostgresServer::start().await;
+    let storage = servers(&server.create_database().await);
+    let (one, two) = tokio::join!(
+        storage.database("notes", NOTES),
+        storage.database("notes", NOTES)
+    );
+    two.unwrap();
+    writes_and_reads(&one.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_lease_is_one_replicas_and_its_fence_stops_the_other() {
+    let server = PostgresServer::start().await;
+    let url = server.create_database().await;
+    let database = servers(&url).database("leases", &[]).await.unwrap();
+    let leases = database.leases();
+    let live = Duration::from_secs(30);
+    let member = |name: &str| Member {
+        name: name.to_owned(),
+        address: format!("http://{name}:1"),
+    };
+    let (ana, ben) = (member("ana"), member("ben"));
+    assert!(
+        leases
+            .beat("w", &ana, live)
+            .await
+            .unwrap()
+            .leases
+            .is_empty()
+    );
+    assert_eq!(
+        leases.claim("w", &ana, live, &[0, 1]).await.unwrap(),
+        [(0, 1), (1, 1)]
+    );
+    assert_eq!(
+        leases.claim("w", &ben, live, &[1, 2]).await.unwrap(),
+        [(2, 1)]
+    );
+    let roster = leases.beat("w", &ben, live).await.unwrap();
+    assert_eq!(roster.members, [ana.clone(), ben.clone()]);
+    assert_eq!(roster.leases.len(), 3);
+    let mut tx = database.begin_concurrent().await.unwrap();
+    tx.require_fence("w", &[(0, 1), (1, 1)]).await.unwrap();
+    tx.commit().await.unwrap();
+    leases.release("w", &ana, &[1], false).await.unwrap();
+    assert_eq!(leases.claim("w", &ben, live, &[1]).await.unwrap(), [(1, 2)]);
+    let mut tx = database.begin_concurrent().await.unwrap();
+    let refused = tx.require_fence("w", &[(0, 1), (1, 1)]).await.unwrap_err();
+    assert!(
+        matches!(refused, StorageError::Fenced { partition: 1, .. }),
+        "{refused}"
+    );
+    drop(tx);
+    // A restarted replica takes its own lease over under a new fence.
+    assert_eq!(leases.claim("w", &ana, live, &[0]).await.unwrap(), [(0, 2)]);
+    leases.release("w", &ana, &[0], true).await.unwrap();
+    let roster = leases.beat("w", &ben, live).await.unwrap();
+    assert_eq!(roster.members, [ben]);
+}
+
+/// A second replica with the same data, and what each of the two is told about the other.
+#[tokio::test]
+async fn parts_move_when_a_replica_comes_and_goes() {
+    let server = PostgresServer::start().await;
+    let database = servers(&server.create_database().await)
+        .database("moving", &[])
+        .await
+        .unwrap();
+    let work = Work {
+        name: "w",
+        parts: 16,
+    };
+    let join = async |name: &str| {
+        let life = Lifecycle::new();
+        let me = Member {
+            name: name.to_owned(),
+            address: format!("http://{name}:1"),
+        };
+        let run = |held: Held| async move {
+            held.lost().await;
+            Ok(())
+        };
+        let shares = share(work, database.leases(), &me, &life, run).await;
+        (life, shares)
+    };
+    let (ana_life, ana) = join("ana").await;
+    assert_eq!(ana.here().len(), 16, "alone it has everything at once");
+    let (ben_life, mut ben) = join("ben").await;
+    let settled = async {
+        while ana.here().len() + ben.here().len() != 16 || ben.here().is_empty() {
+            ben.changed().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), settled)
+        .await
+        .unwrap();
+    let part = ben.here()[0].0;
+    let holder = || match ana.holder(part) {
+        Holder::There(member) => member.address,
+        other => format!("{other:?}"),
+    };
+    let mut told = ana.clone();
+    while holder() != "http://ben:1" {
+        tokio::time::timeout(Duration::from_secs(10), told.changed())
+            .await
+            .unwrap();
+    }
+    // Ana leaves in order: Ben has everything without waiting for a lease to expire.
+    ana_life.stop();
+    assert!(ana_life.drained(Duration::from_secs(5)).await);
+    while ben.here().len() < 16 {
+        tokio::time::timeout(Duration::from_secs(4), ben.changed())
+            .await
+            .unwrap();
+    }
+    let raised = ben.here().iter().filter(|(_, fence)| *fence > 1).count();
+    assert!(raised > 0, "fences rise when parts move");
+    ben_life.stop();
+    assert!(ben_life.drained(Duration::from_secs(5)).await);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_server_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(folder);
+    let refused = async |url: &str| {
+        let opened = servers(url).database("notes", NOTES).await;
+        opened.unwrap_err().to_string()
+    };
+    let error = refused("mysql://root:hunter22@db/x").await;
+    assert!(
+        error.contains("postgres://") && !error.contains("hunter22"),
+        "{error}"
+    );
+    let error = refused("postgres://fd:hunter22@127.0.0.1:9/x").await;
+    assert!(
+        error.contains("127.0.0.1:9/x") && !error.contains("hunter22"),
+        "{error}"
+    );
+    let mut server = PostgresServer::start().await;
+    let error = refused(&server.url("nowhere")).await;
+    assert!(error.contains("create the database"), "{error}");
+    let url = server.create_database().await;
+    servers(&url).database("notes", NOTES).await.unwrap();
+    let older = servers(&url).database("notes", &[]).await.unwrap_err();
+    assert!(
+        matches!(
+            older,
+            StorageError::Newer {
+                found: 1,
+                known: 0,
+                ..
+            }
+        ),
+        "{older}"
+    );
+    server
+        .restart_with(PostgresOptions {
+            fsync: false,
+            ..PostgresOptions::default()
+        })
+        .await;
+    let error = refused(&url).await;
+    assert!(error.contains("set fsync = on"), "{error}");
+}

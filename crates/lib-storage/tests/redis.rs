@@ -1,0 +1,305 @@
+//! Redis as the services meet it: real servers that are killed, stopped, full, or set up wrongly.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use lib_storage::lease::{Leases as _, Member};
+use lib_storage::redis::{Redis, RedisError};
+use lib_storage::{Profile, RedisSettings};
+use lib_testkit::servers::{RedisCluster, RedisOptions, RedisServer};
+use lib_testkit::{eventually, within};
+use redis::{Script, cmd};
+
+fn open(url: &str) -> Redis {
+    let url = url.to_owned();
+    Redis::open(&RedisSettings { url }).unwrap()
+}
+
+async fn count(redis: &Redis, tag: &str) -> Result<i64, RedisError> {
+    let key = format!("fd:v1:{{{tag}}}:count");
+    let mut count = cmd("INCR");
+    Ok(count.arg(key).query_async(&mut redis.link(tag)).await?)
+}
+
+async fn problem(server: &RedisServer, profile: Profile) -> String {
+    open(&server.url())
+        .check_durability(profile)
+        .await
+        .unwrap_err()
+}
+
+#[tokio::test]
+async fn a_link_comes_back_after_a_crash() {
+    let mut server = RedisServer::start(RedisOptions::default()).await;
+    let redis = open(&server.url());
+    assert_eq!(count(&redis, "t1").await.unwrap(), 1);
+    server.kill();
+    let failed = count(&redis, "t1").await.unwrap_err();
+    assert!(matches!(failed, RedisError::Unreachable(_)), "{failed}");
+    assert!(failed.is_unknown());
+    server.restart().await;
+    let found = eventually(async || count(&redis, "t1").await.ok()).await;
+    assert_eq!(found, 2, "what was confirmed is there");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_not_waited_for_and_used_again() {
+    let server = RedisServer::start(RedisOptions::default()).await;
+    let redis = open(&server.url());
+    let mut link = redis.own_link("t1", Duration::from_millis(200));
+    let ping = cmd("PING");
+    ping.exec_async(&mut link).await.unwrap();
+    server.pause();
+    let failed: RedisError = within(ping.exec_async(&mut link)).await.unwrap_err().into();
+    assert!(matches!(failed, RedisError::Slow), "{failed}");
+    server.resume();
+    eventually(async || ping.exec_async(&mut link).await.ok()).await;
+}
+
+#[tokio::test]
+async fn a_cluster_is_reached_wherever_the_keys_are() {
+    let mut cluster = RedisCluster::start(RedisOptions::default()).await;
+    let redis = open(&cluster.url());
+    redis.check_durability(Profile::A).await.unwrap();
+    for number in 0..30 {
+        assert_eq!(count(&redis, &format!("t{number}")).await.unwrap(), 1);
+    }
+    let script = Script::new("#!lua\nreturn redis.call('INCRBY', KEYS[1], ARGV[1])");
+    for number in 0..30 {
+        let tag = format!("t{number}");
+        let mut call = script.key(format!("fd:v1:{{{tag}}}:count"));
+        let call = call.arg(10);
+        let found: i64 = call.invoke_async(&mut redis.link(&tag)).await.unwrap();
+        assert_eq!(found, 11, "loaded where it is missing");
+    }
+    cluster.nodes[1].restart().await;
+    cluster.complete().await;
+    for number in 0..30 {
+        let tag = format!("t{number}");
+        let found = eventually(async || count(&redis, &tag).await.ok()).await;
+        assert_eq!(found, 12);
+    }
+}
+
+#[tokio::test]
+async fn keys_that_move_are_followed() {
+    let cluster = RedisCluster::start(RedisOptions::default()).await;
+    let redis = open(&cluster.url());
+    // Slot 0 is the first node's; the tag's slot is found by asking.
+    let (mut from, mut to) = (
+        cluster.nodes[0].connect().await,
+        cluster.nodes[1].connect().await,
+    );
+    let (tag, slot) = (0..)
+        .map(|number| format!("t{number}"))
+        .map(|tag| {
+            let slot = redis::cmd("CLUSTER").arg("KEYSLOT").arg(&tag).to_owned();
+            (tag, slot)
+        })
+        .next()
+        .unwrap();
+    let slot: u16 = slot.query_async(&mut from).await.unwrap();
+    let owner = usize::from(slot / 5_461).min(2);
+    if owner == 1 {
+        std::mem::swap(&mut from, &mut to);
+    }
+    assert_eq!(count(&redis, &tag).await.unwrap(), 1);
+    let mut connections = Vec::new();
+    for node in &cluster.nodes {
+        connections.push(node.connect().await);
+    }
+    let target = (owner + 1) % 3;
+    let mut id = cmd("CLUSTER");
+    let id: String = id
+        .arg("MYID")
+        .query_async(&mut connections[target])
+        .await
+        .unwrap();
+    // The key goes with the slot: deleted here, so that the count begins anew there.
+    let key = format!("fd:v1:{{{tag}}}:count");
+    cmd("DEL")
+        .arg(key)
+        .exec_async(&mut connections[owner])
+        .await
+        .unwrap();
+    for connection in &mut connections {
+        let mut set = cmd("CLUSTER");
+        set.arg("SETSLOT").arg(slot).arg("NODE").arg(&id);
+        set.exec_async(connection).await.unwrap();
+    }
+    assert_eq!(count(&redis, &tag).await.unwrap(), 1, "at the new owner");
+}
+
+#[tokio::test]
+async fn a_server_below_the_profile_is_refused_with_the_remedy() {
+    for mut options in [RedisOptions::default(), RedisOptions::valkey()] {
+        let mut server = RedisServer::start(options.clone()).await;
+        let redis = open(&server.url());
+        redis.check_durability(Profile::A).await.unwrap();
+        redis.check_durability(Profile::C).await.unwrap();
+        let told = problem(&server, Profile::B).await;
+        assert!(told.contains("no replica"), "{told}");
+        options.appendfsync = "everysec";
+        server.restart_with(options.clone()).await;
+        let told = problem(&server, Profile::A).await;
+        assert!(told.contains("appendfsync everysec") && told.contains("set it to always"));
+        assert_eq!(
+            open(&server.url()).check_durability(Profile::C).await,
+            Ok(())
+        );
+        server
+            .restart_with(options.with(&[
+                "--maxmemory",
+                "20mb",
+                "--maxmemory-policy",
+                "allkeys-lru",
+            ]))
+            .await;
+        let told = problem(&server, Profile::C).await;
+        assert!(told.contains("maxmemory-policy allkeys-lru") && told.contains("noeviction"));
+        server
+            .restart_with(RedisOptions::default().with(&["--appendonly", "no"]))
+            .await;
+        let told = problem(&server, Profile::C).await;
+        assert!(told.contains("appendonly no"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_in_step_makes_profile_b() {
+    let primary = RedisServer::start(RedisOptions::default()).await;
+    let of = ["--replicaof", "127.0.0.1", &primary.port().to_string()];
+    let replica = RedisServer::start(RedisOptions::default().with(&of)).await;
+    let redis = open(&primary.url());
+    eventually(async || redis.check_durability(Profile::B).await.ok()).await;
+    let told = problem(&replica, Profile::A).await;
+    assert!(told.contains("read-only replica"), "{told}");
+    let failed = count(&open(&replica.url()), "t1").await.unwrap_err();
+    assert!(matches!(failed, RedisError::ReadOnly), "{failed}");
+}
+
+#[tokio::test]
+async fn access_is_named() {
+    let options = RedisOptions::default().with(&["--requirepass", "secret"]);
+    let server = RedisServer::start(options).await;
+    let told = problem(&server, Profile::A).await;
+    assert!(told.contains("password"), "{told}");
+    let with = |access: &str| open(&server.url().replace("://", &format!("://{access}@")));
+    let told = with(":wrong")
+        .check_durability(Profile::A)
+        .await
+        .unwrap_err();
+    assert!(
+        told.contains("password") && !told.contains("wrong"),
+        "{told}"
+    );
+    let right = with(":secret");
+    right.check_durability(Profile::A).await.unwrap();
+    let mut user = cmd("ACL");
+    user.arg("SETUSER")
+        .arg("app")
+        .arg("on")
+        .arg(">pw")
+        .arg("~*")
+        .arg("+@all");
+    user.arg("-config")
+        .exec_async(&mut right.link("0"))
+        .await
+        .unwrap();
+    let told = with("app:pw")
+        .check_durability(Profile::A)
+        .await
+        .unwrap_err();
+    assert!(told.contains("CONFIG GET is not allowed"), "{told}");
+    assert!(told.contains("+config|get"), "{told}");
+}
+
+#[tokio::test]
+async fn nobody_there_a_full_server_and_newer_data_are_named() {
+    let told = open("redis://127.0.0.1:1")
+        .check_durability(Profile::A)
+        .await
+        .unwrap_err();
+    assert!(
+        told.contains("cannot be reached") && told.contains("redis.url"),
+        "{told}"
+    );
+    let server = RedisServer::start(RedisOptions::default()).await;
+    let redis = open(&server.url());
+    let mut newer = cmd("HSET");
+    newer.arg("fd:v1:{0}:installation").arg("schema").arg(99);
+    newer.exec_async(&mut redis.link("0")).await.unwrap();
+    let told = problem(&server, Profile::A).await;
+    assert!(
+        told.contains("schema 99") && told.contains("newer version"),
+        "{told}"
+    );
+    let mut limit = cmd("CONFIG");
+    limit.arg("SET").arg("maxmemory").arg("1mb");
+    limit.exec_async(&mut redis.link("0")).await.unwrap();
+    let failed = count(&redis, "t1").await.unwrap_err();
+    assert!(matches!(failed, RedisError::Full), "{failed}");
+    assert!(!failed.is_unknown());
+}
+
+#[tokio::test]
+async fn leases_are_claimed_prolonged_given_up_and_lost() {
+    for options in [RedisOptions::default(), RedisOptions::valkey()] {
+        let server = RedisServer::start(options).await;
+        let leases = open(&server.url()).leases("i0");
+        let long = Duration::from_secs(60);
+        let member = |name: &str| Member {
+            name: name.to_owned(),
+            address: format!("http://{name}:1"),
+        };
+        let (a, b) = (member("a"), member("b"));
+        leases.beat("inbox", &a, long).await.unwrap();
+        let roster = leases.beat("inbox", &b, long).await.unwrap();
+        assert_eq!(roster.members, [a.clone(), b.clone()]);
+        assert!(roster.leases.is_empty());
+        let first = leases.claim("inbox", &a, long, &[0, 1]).await.unwrap();
+        assert_eq!(
+            first.iter().map(|(part, _)| *part).collect::<Vec<_>>(),
+            [0, 1]
+        );
+        assert!(
+            leases
+                .claim("inbox", &b, long, &[0])
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        let again = leases.claim("inbox", &a, long, &[0]).await.unwrap();
+        assert!(again[0].1 > first[0].1, "a new process of the same name");
+        let roster = leases.beat("inbox", &b, long).await.unwrap();
+        let lease = roster.leases.iter().find(|lease| lease.part == 0).unwrap();
+        assert_eq!(
+            (&lease.owner, lease.fence, lease.expired),
+            (&a, again[0].1, false)
+        );
+        leases.release("inbox", &a, &[0], true).await.unwrap();
+        let taken = leases
+            .claim("inbox", &b, Duration::from_millis(1), &[0])
+            .await
+            .unwrap();
+        assert!(taken[0].1 > again[0].1);
+        let expired = eventually(async || {
+            let roster = leases.beat("inbox", &b, long).await.unwrap();
+            assert_eq!(roster.members, [b.clone()]);
+            let lease = roster.leases.into_iter().find(|lease| lease.part == 0)?;
+            lease.expired.then_some(lease)
+        })
+        .await;
+        assert_eq!(expired.owner, b, "what is over stays over");
+        let back = leases.claim("inbox", &a, long, &[0]).await.unwrap();
+        assert!(back[0].1 > taken[0].1);
+        let mut fence = cmd("HGET");
+        fence.arg(leases.fences("inbox")).arg(0);
+        let mut link = open(&server.url()).link("i0");
+        assert_eq!(
+            fence.query_async::<i64>(&mut link).await.unwrap(),
+            back[0].1
+        );
+    }
+}
