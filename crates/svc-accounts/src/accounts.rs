@@ -1,25 +1,20 @@
 //! `AccountService`: what a tenant's people see and change of their own tenant. The tenant always
 //! comes from the credential.
 
-use lib_platform::credential::token_digest;
 use lib_platform::{Caller, Clock, Refusal, Role, caller, page};
 use lib_proto::accounts::account_service_server::AccountService;
 use lib_proto::accounts::{self as pb, Connector, Number, Plan, Tenant, User};
 use lib_proto::timestamp_opt;
-use rand::RngCore as _;
+use lib_storage::{Database, Target};
 use tonic::{Request, Response, Status};
 
 use crate::rows::OwnedConnector;
-use crate::store::{self, Store};
-use crate::{check, storage};
-
-/// What an access token starts with, so that people and scanners recognise one that leaked.
-const TOKEN_PREFIX: &str = "fdt_";
+use crate::{check, store};
 
 /// The service.
 pub(crate) struct Accounts {
-    store: Store,
-    clock: Clock,
+    pub(crate) database: Database,
+    pub(crate) clock: Clock,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -36,8 +31,13 @@ fn tenant_of<T>(request: &Request<T>) -> Result<String, Status> {
     Ok(caller(request)?.tenant()?.to_string())
 }
 
-fn commit_failed(error: impl std::fmt::Display) -> Refusal {
-    Refusal::internal(&error)
+async fn existing_tenant(on: impl Into<Target<'_>>, id: &str) -> Result<Tenant, Refusal> {
+    store::tenant(on, id).await?.ok_or_else(|| {
+        Refusal::precondition(
+            "TENANT_NOT_CREATED",
+            format!("tenant `{id}` has not been created; a service creates it with CreateTenant"),
+        )
+    })
 }
 
 /// What a plan without WhatsApp answers to everything that needs it.
@@ -48,29 +48,14 @@ fn plan_lacks_whatsapp(message: &str) -> Refusal {
 }
 
 impl Accounts {
-    /// Works on `store`; `clock` dates what is created.
-    pub(crate) fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock }
-    }
-
-    async fn existing_tenant(&self, id: &str) -> Result<Tenant, Refusal> {
-        self.store
-            .tenant(id)
-            .await
-            .map_err(storage)?
-            .ok_or_else(|| {
-                Refusal::precondition(
-                    "TENANT_NOT_CREATED",
-                    format!(
-                        "tenant `{id}` has not been created; a service creates it with CreateTenant"
-                    ),
-                )
-            })
+    /// Works on `database`; `clock` dates what is created.
+    pub(crate) fn new(database: Database, clock: Clock) -> Self {
+        Self { database, clock }
     }
 
     async fn add_tenant(&self, wanted: Tenant) -> Result<Tenant, Refusal> {
-        let mut tx = self.store.begin().await.map_err(storage)?;
-        if let Some(known) = self.store.tenant(&wanted.id).await.map_err(storage)? {
+        let mut tx = self.database.begin().await?;
+        if let Some(known) = store::tenant(&mut tx, &wanted.id).await? {
             let same = known.name == wanted.name && known.plan == wanted.plan;
             return if same {
                 Ok(known)
@@ -79,10 +64,8 @@ impl Accounts {
             };
         }
         let now = self.clock.now();
-        store::insert_tenant(&mut tx, &wanted, now)
-            .await
-            .map_err(storage)?;
-        tx.commit().await.map_err(commit_failed)?;
+        store::insert_tenant(&mut tx, &wanted, now).await?;
+        tx.commit().await?;
         Ok(Tenant {
             created_at: timestamp_opt(Some(now)),
             ..wanted
@@ -95,32 +78,30 @@ impl Accounts {
         mut change: pb::UpdateTenantRequest,
     ) -> Result<Tenant, Refusal> {
         check::tenant_change(&mut change.name, change.plan)?;
-        let mut tx = self.store.begin().await.map_err(storage)?;
-        let mut tenant = self.existing_tenant(id).await?;
+        let mut tx = self.database.begin().await?;
+        let mut tenant = existing_tenant(&mut tx, id).await?;
         if !change.name.is_empty() {
             tenant.name = change.name;
         }
         if change.plan != Plan::Unspecified as i32 {
             tenant.plan = change.plan;
         }
-        let connected = self.store.connectors(id, "", 1).await.map_err(storage)?;
+        let connected = store::connectors(&mut tx, id, "", 1).await?;
         if tenant.plan() == Plan::Essentials && !connected.is_empty() {
             return Err(plan_lacks_whatsapp(
                 "the tenant has a WhatsApp connector and plan Essentials does not include \
                  WhatsApp; stay on Premium or Elite",
             ));
         }
-        store::update_tenant(&mut tx, &tenant)
-            .await
-            .map_err(storage)?;
-        tx.commit().await.map_err(commit_failed)?;
+        store::update_tenant(&mut tx, &tenant).await?;
+        tx.commit().await?;
         Ok(tenant)
     }
 
     async fn add_user(&self, tenant: &str, wanted: User) -> Result<User, Refusal> {
-        let mut tx = self.store.begin().await.map_err(storage)?;
-        self.existing_tenant(tenant).await?;
-        let known = self.store.user(tenant, &wanted.id).await.map_err(storage)?;
+        let mut tx = self.database.begin().await?;
+        existing_tenant(&mut tx, tenant).await?;
+        let known = store::user(&mut tx, tenant, &wanted.id).await?;
         if let Some(known) = known {
             let same = known.display_name == wanted.display_name && known.roles == wanted.roles;
             return if same {
@@ -130,55 +111,19 @@ impl Accounts {
             };
         }
         let now = self.clock.now();
-        store::insert_user(&mut tx, tenant, &wanted, now)
-            .await
-            .map_err(storage)?;
-        tx.commit().await.map_err(commit_failed)?;
+        store::insert_user(&mut tx, tenant, &wanted, now).await?;
+        tx.commit().await?;
         Ok(User {
             created_at: timestamp_opt(Some(now)),
             ..wanted
         })
     }
 
-    async fn add_token(
-        &self,
-        tenant: &str,
-        by: &Caller,
-        mut wanted: pb::CreateAccessTokenRequest,
-    ) -> Result<pb::AccessToken, Refusal> {
-        check::note(&mut wanted.note)?;
-        let mut tx = self.store.begin().await.map_err(storage)?;
-        let user = self.store.user(tenant, &wanted.user_id).await;
-        user.map_err(storage)?
-            .ok_or_else(|| Refusal::not_found("user", &wanted.user_id))?;
-        let mut secret = [0_u8; 32];
-        rand::rng().fill_bytes(&mut secret);
-        let token = format!("{TOKEN_PREFIX}{}", hex::encode(secret));
-        store::insert_token(
-            &mut tx,
-            &token_digest(&token),
-            (tenant, &wanted.user_id),
-            (&wanted.note, &by.name()),
-            self.clock.now(),
-        )
-        .await
-        .map_err(storage)?;
-        tx.commit().await.map_err(commit_failed)?;
-        Ok(pb::AccessToken {
-            token,
-            user_id: wanted.user_id,
-        })
-    }
-
     async fn add_connector(&self, wanted: OwnedConnector) -> Result<Connector, Refusal> {
         let id = &wanted.connector.id;
-        let mut tx = self.store.begin().await.map_err(storage)?;
-        let tenant = self.existing_tenant(&wanted.tenant_id).await?;
-        let known = self
-            .store
-            .connector(&tenant.id, id)
-            .await
-            .map_err(storage)?;
+        let mut tx = self.database.begin().await?;
+        let tenant = existing_tenant(&mut tx, &wanted.tenant_id).await?;
+        let known = store::connector(&mut tx, &tenant.id, id).await?;
         if let Some(known) = known {
             let same = Connector {
                 created_at: None,
@@ -198,15 +143,13 @@ impl Accounts {
             ));
         }
         let waba_id = &wanted.connector.waba_id;
-        let taken = self.store.connector_of_waba(waba_id).await;
-        if taken.map_err(storage)?.is_some() {
+        let taken = store::connector_of_waba(&mut tx, waba_id).await;
+        if taken.map_err(Refusal::from)?.is_some() {
             return Err(Refusal::already_exists("connector of the account", waba_id));
         }
         let now = self.clock.now();
-        store::insert_connector(&mut tx, &wanted, now)
-            .await
-            .map_err(storage)?;
-        tx.commit().await.map_err(commit_failed)?;
+        store::insert_connector(&mut tx, &wanted, now).await?;
+        tx.commit().await?;
         Ok(Connector {
             created_at: timestamp_opt(Some(now)),
             ..wanted.connector
@@ -214,9 +157,9 @@ impl Accounts {
     }
 
     async fn add_number(&self, tenant: &str, wanted: Number) -> Result<Number, Refusal> {
-        let mut tx = self.store.begin().await.map_err(storage)?;
-        let known = self.store.number_records(std::slice::from_ref(&wanted.id));
-        if let Some(known) = known.await.map_err(storage)?.pop() {
+        let mut tx = self.database.begin().await?;
+        let known = store::number_records(&mut tx, std::slice::from_ref(&wanted.id));
+        if let Some(known) = known.await?.pop() {
             let mine = known.tenant_id == tenant;
             let number = known.number.unwrap_or_default();
             // The binding changes by BindFlow; creating again without one asks nothing of it.
@@ -230,15 +173,13 @@ impl Accounts {
                 Err(Refusal::already_exists("number", &wanted.id))
             };
         }
-        let connector = self.store.connector(tenant, &wanted.connector_id).await;
+        let connector = store::connector(&mut tx, tenant, &wanted.connector_id).await;
         connector
-            .map_err(storage)?
+            .map_err(Refusal::from)?
             .ok_or_else(|| Refusal::not_found("connector", &wanted.connector_id))?;
         let now = self.clock.now();
-        store::insert_number(&mut tx, tenant, &wanted, now)
-            .await
-            .map_err(storage)?;
-        tx.commit().await.map_err(commit_failed)?;
+        store::insert_number(&mut tx, tenant, &wanted, now).await?;
+        tx.commit().await?;
         Ok(Number {
             created_at: timestamp_opt(Some(now)),
             ..wanted
@@ -247,15 +188,12 @@ impl Accounts {
 
     async fn bind(&self, tenant: &str, bind: pb::BindFlowRequest) -> Result<Number, Refusal> {
         check::flow_id(&bind.flow_id)?;
-        let mut tx = self.store.begin().await.map_err(storage)?;
-        let found = store::bind_flow(&mut tx, tenant, &bind.number_id, &bind.flow_id).await;
-        let unknown = || Refusal::not_found("number", &bind.number_id);
-        if !found.map_err(storage)? {
-            return Err(unknown());
-        }
-        tx.commit().await.map_err(commit_failed)?;
-        let number = self.store.number(tenant, &bind.number_id).await;
-        number.map_err(storage)?.ok_or_else(unknown)
+        let mut tx = self.database.begin().await?;
+        store::bind_flow(&mut tx, tenant, &bind.number_id, &bind.flow_id).await?;
+        let number = store::number(&mut tx, tenant, &bind.number_id).await?;
+        let number = number.ok_or_else(|| Refusal::not_found("number", &bind.number_id))?;
+        tx.commit().await?;
+        Ok(number)
     }
 }
 
@@ -269,7 +207,9 @@ impl AccountService for Accounts {
 
     async fn get_tenant(&self, request: Request<pb::GetTenantRequest>) -> Answer<Tenant> {
         let tenant = tenant_of(&request)?;
-        Ok(Response::new(self.existing_tenant(&tenant).await?))
+        Ok(Response::new(
+            existing_tenant(&self.database, &tenant).await?,
+        ))
     }
 
     async fn update_tenant(&self, request: Request<pb::UpdateTenantRequest>) -> Answer<Tenant> {
@@ -287,7 +227,9 @@ impl AccountService for Accounts {
     async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Answer<User> {
         let tenant = tenant_of(&request)?;
         let id = request.into_inner().id;
-        let user = self.store.user(&tenant, &id).await.map_err(storage)?;
+        let user = store::user(&self.database, &tenant, &id)
+            .await
+            .map_err(Refusal::from)?;
         let user = user.ok_or_else(|| Refusal::not_found("user", &id))?;
         Ok(Response::new(user))
     }
@@ -302,8 +244,8 @@ impl AccountService for Accounts {
             page::size(request.page_size)?,
             page::after(&request.page_token)?,
         );
-        let users = self.store.users(&tenant, &after, size + 1).await;
-        let mut users = users.map_err(storage)?;
+        let users = store::users(&self.database, &tenant, &after, size + 1).await;
+        let mut users = users.map_err(Refusal::from)?;
         let next_page_token = page::cut(&mut users, size, |user| user.id.clone());
         Ok(Response::new(pb::ListUsersResponse {
             users,
@@ -319,6 +261,33 @@ impl AccountService for Accounts {
         let by = caller(&request)?;
         let token = self.add_token(&tenant, &by, request.into_inner()).await?;
         Ok(Response::new(token))
+    }
+
+    async fn list_access_tokens(
+        &self,
+        request: Request<pb::ListAccessTokensRequest>,
+    ) -> Answer<pb::ListAccessTokensResponse> {
+        let tenant = administered(&request)?;
+        let tokens = self.tokens(&tenant, request.get_ref()).await?;
+        Ok(Response::new(tokens))
+    }
+
+    async fn revoke_access_token(
+        &self,
+        request: Request<pb::RevokeAccessTokenRequest>,
+    ) -> Answer<pb::AccessTokenInfo> {
+        let tenant = administered(&request)?;
+        let id = request.into_inner().id;
+        Ok(Response::new(self.withdraw_token(&tenant, &id).await?))
+    }
+
+    async fn replace_graph_token(
+        &self,
+        request: Request<pb::ReplaceGraphTokenRequest>,
+    ) -> Answer<Connector> {
+        let tenant = administered(&request)?;
+        let replaced = self.replace_token(&tenant, request.get_ref()).await?;
+        Ok(Response::new(replaced))
     }
 
     async fn create_connector(
@@ -339,7 +308,9 @@ impl AccountService for Accounts {
     async fn get_connector(&self, request: Request<pb::GetConnectorRequest>) -> Answer<Connector> {
         let tenant = tenant_of(&request)?;
         let id = request.into_inner().id;
-        let found = self.store.connector(&tenant, &id).await.map_err(storage)?;
+        let found = store::connector(&self.database, &tenant, &id)
+            .await
+            .map_err(Refusal::from)?;
         let owned = found.ok_or_else(|| Refusal::not_found("connector", &id))?;
         Ok(Response::new(owned.connector))
     }
@@ -354,8 +325,8 @@ impl AccountService for Accounts {
             page::size(request.page_size)?,
             page::after(&request.page_token)?,
         );
-        let connectors = self.store.connectors(&tenant, &after, size + 1).await;
-        let mut connectors = connectors.map_err(storage)?;
+        let connectors = store::connectors(&self.database, &tenant, &after, size + 1).await;
+        let mut connectors = connectors.map_err(Refusal::from)?;
         let next_page_token = page::cut(&mut connectors, size, |row| row.id.clone());
         Ok(Response::new(pb::ListConnectorsResponse {
             connectors,
@@ -372,7 +343,9 @@ impl AccountService for Accounts {
     async fn get_number(&self, request: Request<pb::GetNumberRequest>) -> Answer<Number> {
         let tenant = tenant_of(&request)?;
         let id = request.into_inner().id;
-        let found = self.store.number(&tenant, &id).await.map_err(storage)?;
+        let found = store::number(&self.database, &tenant, &id)
+            .await
+            .map_err(Refusal::from)?;
         let number = found.ok_or_else(|| Refusal::not_found("number", &id))?;
         Ok(Response::new(number))
     }
@@ -388,8 +361,8 @@ impl AccountService for Accounts {
             page::after(&request.page_token)?,
         );
         let connector = &request.connector_id;
-        let numbers = self.store.numbers(&tenant, connector, &after, size + 1);
-        let mut numbers = numbers.await.map_err(storage)?;
+        let numbers = store::numbers(&self.database, &tenant, connector, &after, size + 1);
+        let mut numbers = numbers.await.map_err(Refusal::from)?;
         let next_page_token = page::cut(&mut numbers, size, |row| row.id.clone());
         Ok(Response::new(pb::ListNumbersResponse {
             numbers,

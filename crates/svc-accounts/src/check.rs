@@ -80,6 +80,16 @@ impl Problems {
         }
     }
 
+    fn graph_token(&mut self, access_token: &str) {
+        let printable = access_token.bytes().all(|b| b.is_ascii_graphic());
+        if access_token.is_empty() || access_token.len() > TOKEN_BYTES || !printable {
+            self.add(
+                "access_token",
+                "must be the account's Graph API token, as Meta gave it out",
+            );
+        }
+    }
+
     fn done(self) -> Result<(), Refusal> {
         self.0.map_or(Ok(()), Err)
     }
@@ -175,15 +185,16 @@ pub(crate) fn connector(
             "must be a zone of the IANA database, such as Europe/Berlin or America/New_York",
         ),
     }
-    let printable = access_token.bytes().all(|b| b.is_ascii_graphic());
-    if access_token.is_empty() || access_token.len() > TOKEN_BYTES || !printable {
-        problems.add(
-            "access_token",
-            "must be the account's Graph API token, as Meta gave it out",
-        );
-    }
+    problems.graph_token(access_token);
     problems.done()?;
     Ok(connector)
+}
+
+/// A Graph API token that replaces another.
+pub(crate) fn graph_token(access_token: &str) -> Result<(), Refusal> {
+    let mut problems = Problems::default();
+    problems.graph_token(access_token);
+    problems.done()
 }
 
 /// The canonical name of a zone, if there is such a zone.

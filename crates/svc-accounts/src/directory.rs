@@ -6,23 +6,23 @@ use lib_proto::accounts::{
     Caller, ResolveAccessTokenRequest, ResolveNumbersRequest, ResolveNumbersResponse,
     ResolveWabaRequest, ResolveWabaResponse,
 };
+use lib_storage::Database;
 use tonic::{Request, Response, Status};
 
-use crate::storage;
-use crate::store::Store;
+use crate::store;
 
 /// Length of a SHA-256.
 const SHA256_BYTES: usize = 32;
 
 /// The service.
 pub(crate) struct Directory {
-    store: Store,
+    database: Database,
 }
 
 impl Directory {
-    /// Answers from `store`.
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+    /// Answers from `database`.
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database }
     }
 }
 
@@ -34,7 +34,9 @@ impl DirectoryService for Directory {
     ) -> Result<Response<ResolveNumbersResponse>, Status> {
         caller(&request)?.require_service()?;
         let ids = request.into_inner().number_ids;
-        let numbers = self.store.number_records(&ids).await.map_err(storage)?;
+        let numbers = store::number_records(&self.database, &ids)
+            .await
+            .map_err(Refusal::from)?;
         Ok(Response::new(ResolveNumbersResponse { numbers }))
     }
 
@@ -44,9 +46,9 @@ impl DirectoryService for Directory {
     ) -> Result<Response<ResolveWabaResponse>, Status> {
         caller(&request)?.require_service()?;
         let waba_id = request.into_inner().waba_id;
-        let found = self.store.connector_of_waba(&waba_id).await;
+        let found = store::connector_of_waba(&self.database, &waba_id).await;
         let owned = found
-            .map_err(storage)?
+            .map_err(Refusal::from)?
             .ok_or_else(|| Refusal::not_found("connector of the account", &waba_id))?;
         Ok(Response::new(ResolveWabaResponse {
             tenant_id: owned.tenant_id,
@@ -64,7 +66,9 @@ impl DirectoryService for Directory {
         if sha256.len() != SHA256_BYTES {
             return Err(Refusal::invalid("sha256", "must have 32 bytes").into());
         }
-        let found = self.store.token_owner(&sha256).await.map_err(storage)?;
+        let found = store::token_owner(&self.database, &sha256)
+            .await
+            .map_err(Refusal::from)?;
         // The digest is as good as a name of the token: it is not echoed.
         let (tenant_id, user) =
             found.ok_or_else(|| Refusal::not_found("access token", "(its digest is unknown)"))?;

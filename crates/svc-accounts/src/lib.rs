@@ -6,18 +6,19 @@ mod accounts;
 mod check;
 mod directory;
 mod rows;
+mod schema;
+mod secrets;
 mod store;
 
 use anyhow::Context as _;
 use lib_platform::server::MAX_MESSAGE_BYTES;
-use lib_platform::{Context, Parts, Refusal};
+use lib_platform::{Context, Parts};
 use lib_proto::accounts::account_service_server::AccountServiceServer;
 use lib_proto::accounts::directory_service_server::DirectoryServiceServer;
-use lib_storage::StorageError;
 
 use crate::accounts::Accounts;
 use crate::directory::Directory;
-use crate::store::Store;
+use crate::schema::MIGRATIONS;
 
 /// Settings of the accounts service. It has none yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,18 +29,14 @@ pub struct Config {}
 /// # Errors
 /// When the database cannot be opened or brought up to date.
 pub async fn start(_config: Config, context: Context) -> anyhow::Result<Parts> {
-    let store = Store::open(&context.database_file("accounts"))
+    let database = context
+        .database("accounts", MIGRATIONS)
         .await
         .context("the accounts service cannot start")?;
-    let accounts = Accounts::new(store.clone(), context.clock.clone());
+    let accounts = Accounts::new(database.clone(), context.clock.clone());
     Ok(Parts::new().grpc(AccountServiceServer::new(accounts)).grpc(
-        DirectoryServiceServer::new(Directory::new(store))
+        DirectoryServiceServer::new(Directory::new(database))
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES),
     ))
-}
-
-/// A failed query is our fault, not the caller's.
-fn storage(error: StorageError) -> Refusal {
-    Refusal::internal(&error)
 }

@@ -1,53 +1,11 @@
 //! Rows of the accounts tables as the contracts' messages.
 
 use core_types::Timestamp;
-use lib_proto::accounts::{Connector, Number, Plan, Role, Tenant, User};
+use lib_proto::accounts::{
+    AccessTokenInfo, Connector, Number, NumberRecord, Plan, Role, Tenant, User,
+};
 use lib_proto::timestamp_to_proto;
-use lib_storage::StorageError;
-
-/// A row of `tenant`.
-#[derive(sqlx::FromRow)]
-pub(crate) struct TenantRow {
-    id: String,
-    name: String,
-    plan: String,
-    created_at: i64,
-}
-
-/// A row of `member`.
-#[derive(sqlx::FromRow)]
-pub(crate) struct MemberRow {
-    id: String,
-    display_name: String,
-    roles: String,
-    created_at: i64,
-}
-
-/// A row of `connector`.
-#[derive(sqlx::FromRow)]
-pub(crate) struct ConnectorRow {
-    tenant_id: String,
-    id: String,
-    name: String,
-    waba_id: String,
-    portfolio_id: String,
-    currency_code: String,
-    time_zone: String,
-    graph_token: String,
-    created_at: i64,
-}
-
-/// A row of `number`.
-#[derive(sqlx::FromRow)]
-pub(crate) struct NumberRow {
-    pub(crate) id: String,
-    pub(crate) tenant_id: String,
-    pub(crate) connector_id: String,
-    phone: String,
-    verified_name: String,
-    flow_id: String,
-    created_at: i64,
-}
+use lib_storage::{Row, StorageError};
 
 /// A connector, whose it is, and its Graph API token. Not `Debug`: it must not reach a log.
 #[derive(Clone)]
@@ -60,69 +18,111 @@ pub(crate) struct OwnedConnector {
     pub(crate) graph_token: String,
 }
 
-fn proto_time(micros: i64) -> prost_types::Timestamp {
-    timestamp_to_proto(Timestamp::from_micros(micros))
+fn time(row: &Row, column: &str) -> Result<Option<prost_types::Timestamp>, StorageError> {
+    let micros: i64 = row.get(column)?;
+    Ok(Some(timestamp_to_proto(Timestamp::from_micros(micros))))
 }
 
-impl TryFrom<TenantRow> for Tenant {
-    type Error = StorageError;
-    fn try_from(row: TenantRow) -> Result<Self, StorageError> {
-        let plan = Plan::from_str_name(&row.plan)
-            .ok_or_else(|| StorageError::corrupt("tenant", &row.id, "unknown plan"))?;
-        Ok(Self {
-            id: row.id,
-            name: row.name,
-            plan: plan.into(),
-            created_at: Some(proto_time(row.created_at)),
-        })
-    }
+/// A row of `tenant`.
+pub(crate) fn tenant(row: &Row) -> Result<Tenant, StorageError> {
+    let id: String = row.get("id")?;
+    let plan = Plan::from_str_name(row.text("plan")?)
+        .ok_or_else(|| StorageError::corrupt("tenant", &id, "unknown plan"))?;
+    Ok(Tenant {
+        id,
+        name: row.get("name")?,
+        plan: plan.into(),
+        created_at: time(row, "created_at")?,
+    })
 }
 
-impl TryFrom<MemberRow> for User {
-    type Error = StorageError;
-    fn try_from(row: MemberRow) -> Result<Self, StorageError> {
-        let roles = row
-            .roles
-            .split(' ')
-            .map(|name| Role::from_str_name(name).map(i32::from))
-            .collect::<Option<Vec<i32>>>()
-            .ok_or_else(|| StorageError::corrupt("member", &row.id, "unknown role"))?;
-        Ok(Self {
-            id: row.id,
-            display_name: row.display_name,
-            roles,
-            created_at: Some(proto_time(row.created_at)),
-        })
-    }
+/// A row of `member`.
+pub(crate) fn user(row: &Row) -> Result<User, StorageError> {
+    let id: String = row.get("id")?;
+    let roles = row
+        .text("roles")?
+        .split(' ')
+        .map(|name| Role::from_str_name(name).map(i32::from))
+        .collect::<Option<Vec<i32>>>()
+        .ok_or_else(|| StorageError::corrupt("member", &id, "unknown role"))?;
+    Ok(User {
+        id,
+        display_name: row.get("display_name")?,
+        roles,
+        created_at: time(row, "created_at")?,
+    })
 }
 
-impl From<ConnectorRow> for OwnedConnector {
-    fn from(row: ConnectorRow) -> Self {
-        Self {
-            tenant_id: row.tenant_id,
-            graph_token: row.graph_token,
-            connector: Connector {
-                id: row.id,
-                name: row.name,
-                waba_id: row.waba_id,
-                portfolio_id: row.portfolio_id,
-                currency_code: row.currency_code,
-                time_zone: row.time_zone,
-                created_at: Some(proto_time(row.created_at)),
-            },
-        }
-    }
+/// The id of a token: the first bytes of its digest, in hex. It tells nothing of the token.
+pub(crate) fn token_id(sha256: &[u8]) -> String {
+    hex::encode(sha256.get(..TOKEN_ID_BYTES).unwrap_or(sha256))
 }
 
-impl From<NumberRow> for Number {
-    fn from(row: NumberRow) -> Self {
-        Self {
-            id: row.id,
-            connector_id: row.connector_id,
-            phone: row.phone,
-            verified_name: row.verified_name,
-            flow_id: row.flow_id,
-            created_at: Some(proto_time(row.created_at)),
-        }
-    }
+/// Bytes of a digest that make a token's id; the queries have the number too.
+const TOKEN_ID_BYTES: usize = 8;
+
+/// The first bytes of a digest behind a token's id; `None` when it is no id.
+pub(crate) fn token_id_bytes(id: &str) -> Option<Vec<u8>> {
+    let bytes = hex::decode(id).ok()?;
+    (bytes.len() == TOKEN_ID_BYTES).then_some(bytes)
+}
+
+/// A row of `access_token`.
+pub(crate) fn access_token(row: &Row) -> Result<AccessTokenInfo, StorageError> {
+    let revoked: Option<i64> = row.get("revoked_at")?;
+    Ok(AccessTokenInfo {
+        id: token_id(row.bytes("sha256")?),
+        user_id: row.get("user_id")?,
+        note: row.get("note")?,
+        created_by: row.get("created_by")?,
+        created_at: time(row, "created_at")?,
+        revoked_at: revoked.map(|at| timestamp_to_proto(Timestamp::from_micros(at))),
+    })
+}
+
+/// A row of `connector`.
+pub(crate) fn connector(row: &Row) -> Result<OwnedConnector, StorageError> {
+    Ok(OwnedConnector {
+        tenant_id: row.get("tenant_id")?,
+        graph_token: row.get("graph_token")?,
+        connector: Connector {
+            id: row.get("id")?,
+            name: row.get("name")?,
+            waba_id: row.get("waba_id")?,
+            portfolio_id: row.get("portfolio_id")?,
+            currency_code: row.get("currency_code")?,
+            time_zone: row.get("time_zone")?,
+            created_at: time(row, "created_at")?,
+        },
+    })
+}
+
+/// A row of `number`.
+pub(crate) fn number(row: &Row) -> Result<Number, StorageError> {
+    Ok(Number {
+        id: row.get("id")?,
+        connector_id: row.get("connector_id")?,
+        phone: row.get("phone")?,
+        verified_name: row.get("verified_name")?,
+        flow_id: row.get("flow_id")?,
+        created_at: time(row, "created_at")?,
+    })
+}
+
+/// A row of `connector` with the number's columns as `n_…`.
+pub(crate) fn number_record(row: &Row) -> Result<NumberRecord, StorageError> {
+    let owned = connector(row)?;
+    Ok(NumberRecord {
+        number: Some(Number {
+            id: row.get("n_id")?,
+            connector_id: owned.connector.id.clone(),
+            phone: row.get("n_phone")?,
+            verified_name: row.get("n_verified_name")?,
+            flow_id: row.get("n_flow_id")?,
+            created_at: time(row, "n_created_at")?,
+        }),
+        connector: Some(owned.connector),
+        tenant_id: owned.tenant_id,
+        access_token: owned.graph_token,
+    })
 }

@@ -1,292 +1,219 @@
-//! The tables of the accounts service and every query on them. A user or connector id is unique
-//! within its tenant; Meta's ids are unique over the installation, because a webhook names nothing
-//! else.
-
-use std::path::Path;
+//! Every query on the accounts tables. A user or connector id is unique within its tenant; Meta's
+//! ids are unique over the installation, because a webhook names nothing else.
+//!
+//! Reads run on the database or inside a transaction, which is alone while it lasts: what it has
+//! read cannot change before its end, on either engine and with any number of replicas.
 
 use core_types::Timestamp;
-use lib_proto::accounts::{Connector, Number, NumberRecord, Tenant, User};
-use lib_storage::{Migration, SqliteFile, StorageError};
-use sqlx::{Sqlite, Transaction};
+use lib_proto::accounts::{AccessTokenInfo, Connector, Number, NumberRecord, Tenant, User};
+use lib_storage::{Row, StorageError, Target, Tx, list, sql};
 
-use crate::rows::{ConnectorRow, MemberRow, NumberRow, OwnedConnector, TenantRow};
+use crate::rows::{self, OwnedConnector};
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "accounts",
-    sql: "
-CREATE TABLE tenant (
-    id TEXT PRIMARY KEY,
-    name TEXT NOT NULL,
-    plan TEXT NOT NULL,
-    created_at BIGINT NOT NULL
-);
-CREATE TABLE member (
-    tenant_id TEXT NOT NULL REFERENCES tenant (id),
-    id TEXT NOT NULL,
-    display_name TEXT NOT NULL,
-    roles TEXT NOT NULL,
-    created_at BIGINT NOT NULL,
-    PRIMARY KEY (tenant_id, id)
-);
-CREATE TABLE access_token (
-    sha256 BLOB PRIMARY KEY,
-    tenant_id TEXT NOT NULL,
-    user_id TEXT NOT NULL,
-    note TEXT NOT NULL,
-    created_by TEXT NOT NULL,
-    created_at BIGINT NOT NULL,
-    FOREIGN KEY (tenant_id, user_id) REFERENCES member (tenant_id, id)
-);
-CREATE TABLE connector (
-    tenant_id TEXT NOT NULL REFERENCES tenant (id),
-    id TEXT NOT NULL,
-    name TEXT NOT NULL,
-    waba_id TEXT NOT NULL UNIQUE,
-    portfolio_id TEXT NOT NULL,
-    currency_code TEXT NOT NULL,
-    time_zone TEXT NOT NULL,
-    graph_token TEXT NOT NULL,
-    created_at BIGINT NOT NULL,
-    PRIMARY KEY (tenant_id, id)
-);
-CREATE TABLE number (
-    id TEXT PRIMARY KEY,
-    tenant_id TEXT NOT NULL,
-    connector_id TEXT NOT NULL,
-    phone TEXT NOT NULL,
-    verified_name TEXT NOT NULL,
-    flow_id TEXT NOT NULL,
-    created_at BIGINT NOT NULL,
-    FOREIGN KEY (tenant_id, connector_id) REFERENCES connector (tenant_id, id)
-);
-CREATE INDEX number_by_connector ON number (tenant_id, connector_id, id);
-",
-}];
+type Found<T> = Result<T, StorageError>;
 
-/// A writing transaction.
-pub(crate) type Tx = Transaction<'static, Sqlite>;
+/// Everything about numbers; see [`rows::number_record`].
+const NUMBER_RECORDS: &str = "SELECT c.*, n.id AS n_id, n.phone AS n_phone, \
+     n.verified_name AS n_verified_name, n.flow_id AS n_flow_id, n.created_at AS n_created_at \
+     FROM number n JOIN connector c ON c.tenant_id = n.tenant_id AND c.id = n.connector_id";
 
-/// The accounts database. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct Store {
-    database: SqliteFile,
+fn all<T>(rows: &[Row], read: impl Fn(&Row) -> Found<T>) -> Found<Vec<T>> {
+    rows.iter().map(read).collect()
 }
 
-impl Store {
-    /// Opens or creates the database.
-    pub(crate) async fn open(path: &Path) -> Result<Self, StorageError> {
-        let database = SqliteFile::open(path, MIGRATIONS).await?;
-        Ok(Self { database })
-    }
+fn one<T>(row: Option<Row>, read: impl Fn(&Row) -> Found<T>) -> Found<Option<T>> {
+    row.as_ref().map(read).transpose()
+}
 
-    /// Starts the one writing transaction. What it has read cannot change before its end.
-    pub(crate) async fn begin(&self) -> Result<Tx, StorageError> {
-        self.database.begin().await
-    }
+/// A tenant.
+pub(crate) async fn tenant<'a>(on: impl Into<Target<'a>>, id: &str) -> Found<Option<Tenant>> {
+    let row = sql("SELECT * FROM tenant WHERE id = $1").bind(id);
+    one(row.fetch_optional(on).await?, rows::tenant)
+}
 
-    /// A tenant.
-    pub(crate) async fn tenant(&self, id: &str) -> Result<Option<Tenant>, StorageError> {
-        let row: Option<TenantRow> = sqlx::query_as("SELECT * FROM tenant WHERE id = $1")
-            .bind(id)
-            .fetch_optional(self.database.readers())
+/// A user of a tenant.
+pub(crate) async fn user<'a>(
+    on: impl Into<Target<'a>>,
+    tenant: &str,
+    id: &str,
+) -> Found<Option<User>> {
+    let row = sql("SELECT * FROM member WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant)
+        .bind(id);
+    one(row.fetch_optional(on).await?, rows::user)
+}
+
+/// At most `most` users of a tenant whose id is after `after`, by id.
+pub(crate) async fn users<'a>(
+    on: impl Into<Target<'a>>,
+    tenant: &str,
+    after: &str,
+    most: usize,
+) -> Found<Vec<User>> {
+    let found = sql("SELECT * FROM member WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3")
+        .bind(tenant)
+        .bind(after)
+        .bind(most as i64)
+        .fetch_all(on)
+        .await?;
+    all(&found, rows::user)
+}
+
+/// The tenant and user behind a token that has not been withdrawn.
+pub(crate) async fn token_owner<'a>(
+    on: impl Into<Target<'a>>,
+    sha256: &[u8],
+) -> Found<Option<(String, User)>> {
+    let row = sql("SELECT m.* FROM access_token t \
+         JOIN member m ON m.tenant_id = t.tenant_id AND m.id = t.user_id \
+         WHERE t.sha256 = $1 AND t.revoked_at IS NULL")
+    .bind(sha256)
+    .fetch_optional(on)
+    .await?;
+    one(row, |row| Ok((row.get("tenant_id")?, rows::user(row)?)))
+}
+
+/// Tokens of a tenant, of one user when `user` is not empty; the oldest first, at most `most` after
+/// the first `skip`.
+pub(crate) async fn access_tokens<'a>(
+    on: impl Into<Target<'a>>,
+    tenant: &str,
+    user: &str,
+    (skip, most): (i64, usize),
+) -> Found<Vec<AccessTokenInfo>> {
+    let found = sql(
+        "SELECT * FROM access_token WHERE tenant_id = $1 AND ($2 = '' OR user_id = $2) \
+         ORDER BY created_at, sha256 LIMIT $3 OFFSET $4",
+    )
+    .bind(tenant)
+    .bind(user)
+    .bind(most as i64)
+    .bind(skip)
+    .fetch_all(on)
+    .await?;
+    all(&found, rows::access_token)
+}
+
+/// The token with an id, if it is the tenant's.
+pub(crate) async fn access_token<'a>(
+    on: impl Into<Target<'a>>,
+    tenant: &str,
+    id: &[u8],
+) -> Found<Option<AccessTokenInfo>> {
+    let row = sql("SELECT * FROM access_token WHERE tenant_id = $1 AND substr(sha256, 1, 8) = $2")
+        .bind(tenant)
+        .bind(id);
+    one(row.fetch_optional(on).await?, rows::access_token)
+}
+
+/// A connector of a tenant.
+pub(crate) async fn connector<'a>(
+    on: impl Into<Target<'a>>,
+    tenant: &str,
+    id: &str,
+) -> Found<Option<OwnedConnector>> {
+    let row = sql("SELECT * FROM connector WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant)
+        .bind(id);
+    one(row.fetch_optional(on).await?, rows::connector)
+}
+
+/// The connector of a WhatsApp Business Account, whosever it is.
+pub(crate) async fn connector_of_waba<'a>(
+    on: impl Into<Target<'a>>,
+    waba_id: &str,
+) -> Found<Option<OwnedConnector>> {
+    let row = sql("SELECT * FROM connector WHERE waba_id = $1").bind(waba_id);
+    one(row.fetch_optional(on).await?, rows::connector)
+}
+
+/// At most `most` connectors of a tenant whose id is after `after`, by id.
+pub(crate) async fn connectors<'a>(
+    on: impl Into<Target<'a>>,
+    tenant: &str,
+    after: &str,
+    most: usize,
+) -> Found<Vec<Connector>> {
+    let found =
+        sql("SELECT * FROM connector WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3")
+            .bind(tenant)
+            .bind(after)
+            .bind(most as i64)
+            .fetch_all(on)
             .await?;
-        row.map(Tenant::try_from).transpose()
-    }
+    all(&found, |row| Ok(rows::connector(row)?.connector))
+}
 
-    /// A user of a tenant.
-    pub(crate) async fn user(&self, tenant: &str, id: &str) -> Result<Option<User>, StorageError> {
-        let row: Option<MemberRow> =
-            sqlx::query_as("SELECT * FROM member WHERE tenant_id = $1 AND id = $2")
-                .bind(tenant)
-                .bind(id)
-                .fetch_optional(self.database.readers())
-                .await?;
-        row.map(User::try_from).transpose()
-    }
-
-    /// At most `most` users of a tenant whose id is after `after`, by id.
-    pub(crate) async fn users(
-        &self,
-        tenant: &str,
-        after: &str,
-        most: usize,
-    ) -> Result<Vec<User>, StorageError> {
-        let rows: Vec<MemberRow> = sqlx::query_as(
-            "SELECT * FROM member WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-        )
+/// A number of a tenant.
+pub(crate) async fn number<'a>(
+    on: impl Into<Target<'a>>,
+    tenant: &str,
+    id: &str,
+) -> Found<Option<Number>> {
+    let row = sql("SELECT * FROM number WHERE tenant_id = $1 AND id = $2")
         .bind(tenant)
-        .bind(after)
-        .bind(most as i64)
-        .fetch_all(self.database.readers())
-        .await?;
-        rows.into_iter().map(User::try_from).collect()
-    }
+        .bind(id);
+    one(row.fetch_optional(on).await?, rows::number)
+}
 
-    /// The tenant and user behind a token.
-    pub(crate) async fn token_owner(
-        &self,
-        sha256: &[u8],
-    ) -> Result<Option<(String, User)>, StorageError> {
-        let owner: Option<(String, String)> =
-            sqlx::query_as("SELECT tenant_id, user_id FROM access_token WHERE sha256 = $1")
-                .bind(sha256)
-                .fetch_optional(self.database.readers())
-                .await?;
-        let Some((tenant, user)) = owner else {
-            return Ok(None);
-        };
-        let user = self.user(&tenant, &user).await?;
-        Ok(user.map(|user| (tenant, user)))
-    }
+/// At most `most` numbers of a tenant whose id is after `after`, by id; of one connector when
+/// `connector` is not empty.
+pub(crate) async fn numbers<'a>(
+    on: impl Into<Target<'a>>,
+    tenant: &str,
+    connector: &str,
+    after: &str,
+    most: usize,
+) -> Found<Vec<Number>> {
+    let found = sql(
+        "SELECT * FROM number WHERE tenant_id = $1 AND ($2 = '' OR connector_id = $2) \
+         AND id > $3 ORDER BY id LIMIT $4",
+    )
+    .bind(tenant)
+    .bind(connector)
+    .bind(after)
+    .bind(most as i64)
+    .fetch_all(on)
+    .await?;
+    all(&found, rows::number)
+}
 
-    /// A connector of a tenant.
-    pub(crate) async fn connector(
-        &self,
-        tenant: &str,
-        id: &str,
-    ) -> Result<Option<OwnedConnector>, StorageError> {
-        let row: Option<ConnectorRow> =
-            sqlx::query_as("SELECT * FROM connector WHERE tenant_id = $1 AND id = $2")
-                .bind(tenant)
-                .bind(id)
-                .fetch_optional(self.database.readers())
-                .await?;
-        Ok(row.map(OwnedConnector::from))
-    }
-
-    /// The connector of a WhatsApp Business Account, whosever it is.
-    pub(crate) async fn connector_of_waba(
-        &self,
-        waba_id: &str,
-    ) -> Result<Option<OwnedConnector>, StorageError> {
-        let row: Option<ConnectorRow> =
-            sqlx::query_as("SELECT * FROM connector WHERE waba_id = $1")
-                .bind(waba_id)
-                .fetch_optional(self.database.readers())
-                .await?;
-        Ok(row.map(OwnedConnector::from))
-    }
-
-    /// At most `most` connectors of a tenant whose id is after `after`, by id.
-    pub(crate) async fn connectors(
-        &self,
-        tenant: &str,
-        after: &str,
-        most: usize,
-    ) -> Result<Vec<Connector>, StorageError> {
-        let rows: Vec<ConnectorRow> = sqlx::query_as(
-            "SELECT * FROM connector WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-        )
-        .bind(tenant)
-        .bind(after)
-        .bind(most as i64)
-        .fetch_all(self.database.readers())
-        .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| OwnedConnector::from(row).connector)
-            .collect())
-    }
-
-    /// A number of a tenant.
-    pub(crate) async fn number(
-        &self,
-        tenant: &str,
-        id: &str,
-    ) -> Result<Option<Number>, StorageError> {
-        let row: Option<NumberRow> =
-            sqlx::query_as("SELECT * FROM number WHERE tenant_id = $1 AND id = $2")
-                .bind(tenant)
-                .bind(id)
-                .fetch_optional(self.database.readers())
-                .await?;
-        Ok(row.map(Number::from))
-    }
-
-    /// At most `most` numbers of a tenant whose id is after `after`, by id; of one connector when
-    /// `connector` is not empty.
-    pub(crate) async fn numbers(
-        &self,
-        tenant: &str,
-        connector: &str,
-        after: &str,
-        most: usize,
-    ) -> Result<Vec<Number>, StorageError> {
-        let rows: Vec<NumberRow> = sqlx::query_as(
-            "SELECT * FROM number WHERE tenant_id = $1 AND ($2 = '' OR connector_id = $2) \
-             AND id > $3 ORDER BY id LIMIT $4",
-        )
-        .bind(tenant)
-        .bind(connector)
-        .bind(after)
-        .bind(most as i64)
-        .fetch_all(self.database.readers())
-        .await?;
-        Ok(rows.into_iter().map(Number::from).collect())
-    }
-
-    /// Everything about the numbers named, or about all when none is.
-    pub(crate) async fn number_records(
-        &self,
-        ids: &[String],
-    ) -> Result<Vec<NumberRecord>, StorageError> {
-        let readers = self.database.readers();
-        let rows: Vec<NumberRow> = if ids.is_empty() {
-            sqlx::query_as("SELECT * FROM number ORDER BY id")
-                .fetch_all(readers)
-                .await?
-        } else {
-            let mut rows = Vec::with_capacity(ids.len());
-            for id in ids {
-                let row = sqlx::query_as("SELECT * FROM number WHERE id = $1")
-                    .bind(id)
-                    .fetch_optional(readers)
-                    .await?;
-                rows.extend(row);
-            }
-            rows
-        };
-        let mut records = Vec::with_capacity(rows.len());
-        for row in rows {
-            let owned = self
-                .connector(&row.tenant_id, &row.connector_id)
-                .await?
-                .ok_or_else(|| StorageError::corrupt("number", &row.id, "has no connector"))?;
-            records.push(NumberRecord {
-                number: Some(row.into()),
-                connector: Some(owned.connector),
-                tenant_id: owned.tenant_id,
-                access_token: owned.graph_token,
-            });
-        }
-        Ok(records)
-    }
+/// Everything about the numbers named, or about all when none is; by id.
+pub(crate) async fn number_records<'a>(
+    on: impl Into<Target<'a>>,
+    ids: &[String],
+) -> Found<Vec<NumberRecord>> {
+    let found = if ids.is_empty() {
+        sql(format!("{NUMBER_RECORDS} ORDER BY n.id"))
+    } else {
+        let wanted = format!("{NUMBER_RECORDS} JOIN each($1) w ON w.c0 = n.id ORDER BY n.id");
+        sql(wanted).bind(list(ids))
+    };
+    let mut records = all(&found.fetch_all(on).await?, rows::number_record)?;
+    // A number asked for twice is answered once.
+    records.dedup();
+    Ok(records)
 }
 
 /// Stores a new tenant.
-pub(crate) async fn insert_tenant(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    now: Timestamp,
-) -> Result<(), StorageError> {
-    sqlx::query("INSERT INTO tenant (id, name, plan, created_at) VALUES ($1, $2, $3, $4)")
+pub(crate) async fn insert_tenant(tx: &mut Tx, tenant: &Tenant, now: Timestamp) -> Found<()> {
+    sql("INSERT INTO tenant (id, name, plan, created_at) VALUES ($1, $2, $3, $4)")
         .bind(&tenant.id)
         .bind(&tenant.name)
         .bind(tenant.plan().as_str_name())
         .bind(now.as_micros())
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
     Ok(())
 }
 
 /// Changes a tenant's name and plan.
-pub(crate) async fn update_tenant(tx: &mut Tx, tenant: &Tenant) -> Result<(), StorageError> {
-    sqlx::query("UPDATE tenant SET name = $2, plan = $3 WHERE id = $1")
+pub(crate) async fn update_tenant(tx: &mut Tx, tenant: &Tenant) -> Found<()> {
+    sql("UPDATE tenant SET name = $2, plan = $3 WHERE id = $1")
         .bind(&tenant.id)
         .bind(&tenant.name)
         .bind(tenant.plan().as_str_name())
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
     Ok(())
 }
@@ -297,9 +224,9 @@ pub(crate) async fn insert_user(
     tenant: &str,
     user: &User,
     now: Timestamp,
-) -> Result<(), StorageError> {
+) -> Found<()> {
     let roles: Vec<&str> = user.roles().map(|role| role.as_str_name()).collect();
-    sqlx::query(
+    sql(
         "INSERT INTO member (tenant_id, id, display_name, roles, created_at) \
          VALUES ($1, $2, $3, $4, $5)",
     )
@@ -308,7 +235,7 @@ pub(crate) async fn insert_user(
     .bind(&user.display_name)
     .bind(roles.join(" "))
     .bind(now.as_micros())
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(())
 }
@@ -320,8 +247,8 @@ pub(crate) async fn insert_token(
     (tenant, user): (&str, &str),
     (note, created_by): (&str, &str),
     now: Timestamp,
-) -> Result<(), StorageError> {
-    sqlx::query(
+) -> Found<()> {
+    sql(
         "INSERT INTO access_token (sha256, tenant_id, user_id, note, created_by, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6)",
     )
@@ -331,7 +258,26 @@ pub(crate) async fn insert_token(
     .bind(note)
     .bind(created_by)
     .bind(now.as_micros())
-    .execute(&mut **tx)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Withdraws a token; one that was withdrawn keeps its time.
+pub(crate) async fn revoke_token(
+    tx: &mut Tx,
+    tenant: &str,
+    id: &[u8],
+    now: Timestamp,
+) -> Found<()> {
+    sql(
+        "UPDATE access_token SET revoked_at = COALESCE(revoked_at, $3) \
+         WHERE tenant_id = $1 AND substr(sha256, 1, 8) = $2",
+    )
+    .bind(tenant)
+    .bind(id)
+    .bind(now.as_micros())
+    .execute(tx)
     .await?;
     Ok(())
 }
@@ -341,9 +287,9 @@ pub(crate) async fn insert_connector(
     tx: &mut Tx,
     owned: &OwnedConnector,
     now: Timestamp,
-) -> Result<(), StorageError> {
+) -> Found<()> {
     let connector = &owned.connector;
-    sqlx::query(
+    sql(
         "INSERT INTO connector (tenant_id, id, name, waba_id, portfolio_id, currency_code, \
          time_zone, graph_token, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
@@ -356,8 +302,24 @@ pub(crate) async fn insert_connector(
     .bind(&connector.time_zone)
     .bind(&owned.graph_token)
     .bind(now.as_micros())
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
+    Ok(())
+}
+
+/// Gives a tenant's connector another Graph API token.
+pub(crate) async fn replace_graph_token(
+    tx: &mut Tx,
+    tenant: &str,
+    id: &str,
+    graph_token: &str,
+) -> Found<()> {
+    sql("UPDATE connector SET graph_token = $3 WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant)
+        .bind(id)
+        .bind(graph_token)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
@@ -367,8 +329,8 @@ pub(crate) async fn insert_number(
     tenant: &str,
     number: &Number,
     now: Timestamp,
-) -> Result<(), StorageError> {
-    sqlx::query(
+) -> Found<()> {
+    sql(
         "INSERT INTO number (id, tenant_id, connector_id, phone, verified_name, flow_id, \
          created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
@@ -379,23 +341,18 @@ pub(crate) async fn insert_number(
     .bind(&number.verified_name)
     .bind(&number.flow_id)
     .bind(now.as_micros())
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Binds a number of a tenant to a flow; returns whether there is such a number.
-pub(crate) async fn bind_flow(
-    tx: &mut Tx,
-    tenant: &str,
-    number: &str,
-    flow: &str,
-) -> Result<bool, StorageError> {
-    let done = sqlx::query("UPDATE number SET flow_id = $3 WHERE tenant_id = $1 AND id = $2")
+/// Binds a number of a tenant to a flow.
+pub(crate) async fn bind_flow(tx: &mut Tx, tenant: &str, number: &str, flow: &str) -> Found<()> {
+    sql("UPDATE number SET flow_id = $3 WHERE tenant_id = $1 AND id = $2")
         .bind(tenant)
         .bind(number)
         .bind(flow)
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }

@@ -1,14 +1,20 @@
 //! Compiled versions in memory, and which version of a flow is the newest.
 //!
-//! Versions never change, so a compiled one is never out of date. The newest version changes only
-//! by a publication in this process, which owns the database; numbers only grow, so the larger of
-//! two is always right, in whatever order they arrive.
+//! Versions never change, so a compiled one is never out of date. The newest version changes by a
+//! publication, here or on another replica, which announces it. Numbers only grow, so the larger of
+//! two is always right, in whatever order they arrive. Where announcements may have been missed the
+//! database is asked again; and in any case after [`BELIEVED`], so that no silently dead connection
+//! keeps a new version from customers for longer.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 use core_flow::CompiledFlow;
+
+/// How long the newest version is believed without being heard of again.
+const BELIEVED: Duration = Duration::from_secs(30);
 
 /// By tenant, then by flow: looked up without building a key.
 type ByFlow<T> = BTreeMap<String, BTreeMap<String, T>>;
@@ -24,9 +30,16 @@ pub(crate) struct Cache {
 #[derive(Default)]
 struct Shelf {
     /// One number for each flow; never dropped, so that a late read cannot bring an old one back.
-    newest: ByFlow<u32>,
+    newest: ByFlow<Newest>,
     compiled: ByFlow<BTreeMap<u32, Compiled>>,
     count: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Newest {
+    version: u32,
+    /// When that was last heard; `None` when it has to be asked again.
+    heard: Option<Instant>,
 }
 
 struct Compiled {
@@ -46,7 +59,9 @@ impl Cache {
 
     /// The newest version of a flow, if known here.
     pub(crate) fn newest(&self, tenant: &str, flow: &str) -> Option<u32> {
-        self.read().newest.get(tenant)?.get(flow).copied()
+        let newest = *self.read().newest.get(tenant)?.get(flow)?;
+        let believed = newest.heard.is_some_and(|at| at.elapsed() < BELIEVED);
+        believed.then_some(newest.version)
     }
 
     /// A compiled version, if it is here.
@@ -57,12 +72,34 @@ impl Cache {
         Some(Arc::clone(&compiled.flow))
     }
 
+    /// Announcements may have been missed: asks again for every newest version.
+    pub(crate) fn doubt(&self) {
+        let mut shelf = self.write();
+        for newest in shelf.newest.values_mut().flat_map(BTreeMap::values_mut) {
+            newest.heard = None;
+        }
+    }
+
+    /// Takes in another replica's announcement: `tenant/flow/version`.
+    pub(crate) fn told(&self, told: &str) {
+        let mut parts = told.rsplitn(3, '/');
+        if let (Some(version), Some(flow), Some(tenant)) =
+            (parts.next(), parts.next(), parts.next())
+            && let Ok(version) = version.parse()
+        {
+            self.published(tenant, flow, version);
+        }
+    }
+
     /// Notes that `version` of a flow is published.
     pub(crate) fn published(&self, tenant: &str, flow: &str, version: u32) {
         let mut shelf = self.write();
         let flows = shelf.newest.entry(tenant.to_owned()).or_default();
         let newest = flows.entry(flow.to_owned()).or_default();
-        *newest = version.max(*newest);
+        *newest = Newest {
+            version: version.max(newest.version),
+            heard: Some(Instant::now()),
+        };
     }
 
     /// Keeps a compiled version; drops the one used longest ago when there are too many.
@@ -168,5 +205,11 @@ mod tests {
         cache.published("a", "f", 1);
         assert_eq!(cache.newest("a", "f"), Some(2));
         assert_eq!(cache.newest("b", "f"), None);
+        cache.told("a/f/3");
+        assert_eq!(cache.newest("a", "f"), Some(3));
+        cache.doubt();
+        assert_eq!(cache.newest("a", "f"), None);
+        cache.published("a", "f", 2);
+        assert_eq!(cache.newest("a", "f"), Some(3), "a late read");
     }
 }

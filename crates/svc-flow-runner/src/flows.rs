@@ -6,26 +6,26 @@ use std::sync::Arc;
 use core_flow::{CompiledFlow, Problem};
 use lib_platform::{Caller, Clock, Refusal, Role, caller, page};
 use lib_proto::flow_runner as pb;
-use lib_storage::StorageError;
+use lib_storage::Database;
 use pb::flow_service_server::FlowService;
 use tonic::{Request, Response, Status};
 
 use crate::cache::Cache;
 use crate::check;
-use crate::store::{self, FlowRow, Store, VersionRow};
+use crate::store::{self, FlowRow, VersionRow};
 
 /// Answers `FlowService`.
 pub(crate) struct Flows {
-    store: Store,
+    database: Database,
     cache: Arc<Cache>,
     clock: Clock,
 }
 
 impl Flows {
-    /// Flows in `store`; publications are told to `cache`.
-    pub(crate) fn new(store: Store, cache: Arc<Cache>, clock: Clock) -> Self {
+    /// Flows in `database`; publications are told to `cache`.
+    pub(crate) fn new(database: Database, cache: Arc<Cache>, clock: Clock) -> Self {
         Self {
-            store,
+            database,
             cache,
             clock,
         }
@@ -41,11 +41,8 @@ impl Flows {
         check::name(&asked.name)?;
         check::draft(&asked.draft)?;
         let created_from = check::fingerprint(&asked.name, &asked.draft);
-        let mut tx = self.store.begin().await.map_err(storage)?;
-        if let Some(row) = store::flow_in(&mut tx, tenant, &asked.id)
-            .await
-            .map_err(storage)?
-        {
+        let mut tx = self.database.begin().await?;
+        if let Some(row) = store::flow(&mut tx, tenant, &asked.id).await? {
             // The answer to an earlier try may have been lost.
             return if row.created_from == created_from {
                 Ok(row)
@@ -62,10 +59,8 @@ impl Flows {
             created_from,
             updated_at: self.clock.now().as_micros(),
         };
-        store::insert_flow(&mut tx, tenant, &row)
-            .await
-            .map_err(storage)?;
-        tx.commit().await.map_err(|error| storage(error.into()))?;
+        store::insert_flow(&mut tx, tenant, &row).await?;
+        tx.commit().await?;
         Ok(row)
     }
 
@@ -77,10 +72,9 @@ impl Flows {
         let tenant = writer(caller)?;
         check::name(&asked.name)?;
         check::draft(&asked.draft)?;
-        let mut tx = self.store.begin().await.map_err(storage)?;
-        let mut row = store::flow_in(&mut tx, tenant, &asked.id)
-            .await
-            .map_err(storage)?
+        let mut tx = self.database.begin().await?;
+        let mut row = store::flow(&mut tx, tenant, &asked.id)
+            .await?
             .ok_or_else(|| Refusal::not_found("flow", &asked.id))?;
         if row.name == asked.name && row.draft == asked.draft {
             return Ok(row);
@@ -90,10 +84,8 @@ impl Flows {
         row.draft = asked.draft;
         row.revision += 1;
         row.updated_at = self.clock.now().as_micros();
-        store::update_flow(&mut tx, tenant, &row)
-            .await
-            .map_err(storage)?;
-        tx.commit().await.map_err(|error| storage(error.into()))?;
+        store::update_flow(&mut tx, tenant, &row).await?;
+        tx.commit().await?;
         Ok(row)
     }
 
@@ -106,15 +98,12 @@ impl Flows {
     ) -> Result<VersionRow, Refusal> {
         let tenant = writer(caller)?;
         check::note(&asked.note)?;
-        let mut tx = self.store.begin().await.map_err(storage)?;
-        let mut row = store::flow_in(&mut tx, tenant, &asked.id)
-            .await
-            .map_err(storage)?
+        let mut tx = self.database.begin().await?;
+        let mut row = store::flow(&mut tx, tenant, &asked.id)
+            .await?
             .ok_or_else(|| Refusal::not_found("flow", &asked.id))?;
         unchanged_since(&row, &asked.etag)?;
-        let newest = store::version_in(&mut tx, tenant, &row.id, row.published_version)
-            .await
-            .map_err(storage)?;
+        let newest = store::version(&mut tx, tenant, &row.id, row.published_version).await?;
         if let Some(newest) = newest.filter(|newest| newest.revision == row.revision) {
             return Ok(newest);
         }
@@ -129,13 +118,9 @@ impl Flows {
             note: asked.note,
             published_at: self.clock.now().as_micros(),
         };
-        store::insert_version(&mut tx, tenant, &version)
-            .await
-            .map_err(storage)?;
-        store::update_flow(&mut tx, tenant, &row)
-            .await
-            .map_err(storage)?;
-        tx.commit().await.map_err(|error| storage(error.into()))?;
+        store::insert_version(&mut tx, tenant, &version).await?;
+        store::update_flow(&mut tx, tenant, &row).await?;
+        tx.commit().await?;
         self.cache.published(tenant, &row.id, compiled.version());
         self.cache.keep(tenant, &row.id, Arc::new(compiled));
         Ok(version)
@@ -148,18 +133,13 @@ impl Flows {
     ) -> Result<VersionRow, Refusal> {
         let tenant = caller.tenant()?.as_str();
         let number = match asked.version {
-            0 => self
-                .store
-                .newest(tenant, &asked.flow_id)
-                .await
-                .map_err(storage)?
+            0 => store::newest(&self.database, tenant, &asked.flow_id)
+                .await?
                 .ok_or_else(|| Refusal::not_found("published flow", &asked.flow_id))?,
             number => number,
         };
-        self.store
-            .version(tenant, &asked.flow_id, number)
-            .await
-            .map_err(storage)?
+        store::version(&self.database, tenant, &asked.flow_id, number.into())
+            .await?
             .ok_or_else(|| {
                 Refusal::not_found("flow version", &format!("{}/{number}", asked.flow_id))
             })
@@ -178,20 +158,14 @@ impl Flows {
                 .parse()
                 .map_err(|_| Refusal::invalid("page_token", "is not one this service gave out"))?,
         };
-        if self
-            .store
-            .flow(tenant, &asked.flow_id)
-            .await
-            .map_err(storage)?
+        if store::flow(&self.database, tenant, &asked.flow_id)
+            .await?
             .is_none()
         {
             return Err(Refusal::not_found("flow", &asked.flow_id));
         }
-        let mut rows = self
-            .store
-            .versions(tenant, &asked.flow_id, before, size + 1)
-            .await
-            .map_err(storage)?;
+        let mut rows =
+            store::versions(&self.database, tenant, &asked.flow_id, before, size + 1).await?;
         let next_page_token = page::cut(&mut rows, size, |row| row.version.to_string());
         Ok(pb::ListFlowVersionsResponse {
             versions: rows.into_iter().map(Into::into).collect(),
@@ -207,11 +181,7 @@ impl Flows {
         let tenant = caller.tenant()?.as_str();
         let size = page::size(asked.page_size)?;
         let after = page::after(&asked.page_token)?;
-        let mut rows = self
-            .store
-            .flows(tenant, &after, size + 1)
-            .await
-            .map_err(storage)?;
+        let mut rows = store::flows(&self.database, tenant, &after, size + 1).await?;
         let next_page_token = page::cut(&mut rows, size, |row| row.id.clone());
         Ok(pb::ListFlowsResponse {
             flows: rows.into_iter().map(Into::into).collect(),
@@ -260,11 +230,6 @@ fn compile(row: &FlowRow) -> Result<CompiledFlow, Refusal> {
     })
 }
 
-/// A failed query is our fault, not the caller's.
-pub(crate) fn storage(error: StorageError) -> Refusal {
-    Refusal::internal(&error)
-}
-
 #[tonic::async_trait]
 impl FlowService for Flows {
     async fn create_flow(
@@ -282,11 +247,9 @@ impl FlowService for Flows {
     ) -> Result<Response<pb::Flow>, Status> {
         let caller = caller(&request)?;
         let id = request.into_inner().id;
-        let flow = self
-            .store
-            .flow(caller.tenant()?.as_str(), &id)
+        let flow = store::flow(&self.database, caller.tenant()?.as_str(), &id)
             .await
-            .map_err(storage)?;
+            .map_err(Refusal::from)?;
         let flow = flow.ok_or_else(|| Refusal::not_found("flow", &id))?;
         Ok(Response::new(flow.into()))
     }

@@ -22,7 +22,7 @@ use lib_proto::flow_runner::flow_service_server::FlowServiceServer;
 use crate::cache::Cache;
 use crate::flows::Flows;
 use crate::runner::Runner;
-use crate::store::Store;
+use crate::store::{MIGRATIONS, PUBLISHED};
 
 /// Settings of the flow-runner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +45,20 @@ impl Default for Config {
 /// # Errors
 /// When the database cannot be opened or brought up to date.
 pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
-    let store = Store::open(&context.database_file("flow-runner"))
+    let database = context
+        .database("flow-runner", MIGRATIONS)
         .await
         .context("the flow-runner cannot start")?;
     let cache = Arc::new(Cache::new(config.compiled_versions));
-    let flows = Flows::new(store.clone(), Arc::clone(&cache), context.clock.clone());
+    let (heeded, told, stopped) = (database.clone(), Arc::clone(&cache), context.life.stopped());
+    context.life.spawn("publications elsewhere", async move {
+        let heard = |what: Option<&str>| what.map_or_else(|| told.doubt(), |what| told.told(what));
+        tokio::select! {
+            () = heeded.heed(PUBLISHED, heard) => {}
+            () = stopped => {}
+        }
+    });
+    let flows = Flows::new(database.clone(), Arc::clone(&cache), context.clock.clone());
     Ok(Parts::new()
         .grpc(
             FlowServiceServer::new(flows)
@@ -57,7 +66,7 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
         )
         .grpc(
-            FlowRunnerServiceServer::new(Runner::new(store, cache))
+            FlowRunnerServiceServer::new(Runner::new(database, cache))
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
         ))

@@ -7,21 +7,21 @@ use std::time::Duration;
 use core_flow::{CompiledFlow, Session, advance};
 use lib_platform::{Refusal, caller};
 use lib_proto::flow_runner as pb;
-use lib_storage::StorageError;
+use lib_storage::{Database, StorageError};
 use pb::flow_runner_service_server::FlowRunnerService;
 use pb::step_failure::Kind;
 use tonic::{Request, Response, Status};
 
 use crate::cache::Cache;
 use crate::convert::{Given, WireFacts, failed, failure_to_proto, step_to_proto};
-use crate::store::Store;
+use crate::store;
 
 /// Steps taken before other work of this thread gets its turn.
 const STEPS_AT_A_TIME: usize = 64;
 
 /// Answers `FlowRunnerService`.
 pub(crate) struct Runner {
-    store: Store,
+    database: Database,
     cache: Arc<Cache>,
 }
 
@@ -46,9 +46,9 @@ impl From<StorageError> for Missing {
 }
 
 impl Runner {
-    /// Steps on the flows in `store`, compiled ones kept in `cache`.
-    pub(crate) fn new(store: Store, cache: Arc<Cache>) -> Self {
-        Self { store, cache }
+    /// Steps on the flows in `database`, compiled ones kept in `cache`.
+    pub(crate) fn new(database: Database, cache: Arc<Cache>) -> Self {
+        Self { database, cache }
     }
 
     async fn step(&self, asked: pb::Advance) -> Result<pb::Advanced, StorageError> {
@@ -97,15 +97,20 @@ impl Runner {
         if let Some(version) = self.cache.newest(tenant, id) {
             return Ok(version);
         }
-        let version = self.store.newest(tenant, id).await?.ok_or_else(|| {
-            Missing::step(
-                Kind::NotFound,
-                format!("there is no published flow `{id}`; publish it, or bind another"),
-            )
-        })?;
+        let version = store::newest(&self.database, tenant, id)
+            .await?
+            .ok_or_else(|| {
+                Missing::step(
+                    Kind::NotFound,
+                    format!("there is no published flow `{id}`; publish it, or bind another"),
+                )
+            })?;
         self.cache.published(tenant, id, version);
         // A publication may have come between the two.
-        Ok(self.cache.newest(tenant, id).unwrap_or(version))
+        Ok(self
+            .cache
+            .newest(tenant, id)
+            .map_or(version, |known| known.max(version)))
     }
 
     async fn load(
@@ -114,7 +119,7 @@ impl Runner {
         id: &str,
         version: u32,
     ) -> Result<Arc<CompiledFlow>, Missing> {
-        let row = self.store.version(tenant, id, version).await?;
+        let row = store::version(&self.database, tenant, id, version.into()).await?;
         let (Some(row), Some(number)) = (row, NonZeroU32::new(version)) else {
             let message = format!("there is no version {version} of flow `{id}`");
             return Err(Missing::step(Kind::NotFound, message));

@@ -1,18 +1,16 @@
 //! The tables of the flow-runner and every query on them. Rows of `flow_version` are only ever
 //! inserted; a trigger refuses anything else.
 
-use std::path::Path;
-
 use core_types::Timestamp;
 use lib_proto::flow_runner::{Flow, FlowVersion};
 use lib_proto::timestamp_to_proto;
-use lib_storage::{Migration, SqliteFile, StorageError};
-use sqlx::{FromRow, Sqlite, Transaction};
+use lib_storage::{Migration, Row, StorageError, Target, Tx, sql};
 
-const MIGRATIONS: &[Migration] = &[Migration {
+/// Every step of the schema.
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
     name: "flows",
-    sql: "
+    sql: r#"
 CREATE TABLE flow (
     tenant_id TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -36,18 +34,28 @@ CREATE TABLE flow_version (
     PRIMARY KEY (tenant_id, flow_id, version),
     FOREIGN KEY (tenant_id, flow_id) REFERENCES flow (tenant_id, id)
 );
+--only sqlite
 CREATE TRIGGER flow_version_is_never_changed BEFORE UPDATE ON flow_version
 BEGIN SELECT RAISE(ABORT, 'a published version is never changed'); END;
 CREATE TRIGGER flow_version_is_never_removed BEFORE DELETE ON flow_version
 BEGIN SELECT RAISE(ABORT, 'a published version is never removed'); END;
-",
+--only postgres
+ALTER TABLE flow ALTER COLUMN id TYPE TEXT COLLATE "C";
+CREATE FUNCTION flow_version_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'a published version is never changed or removed'; END $$;
+CREATE TRIGGER flow_version_stays BEFORE UPDATE OR DELETE ON flow_version
+FOR EACH ROW EXECUTE FUNCTION flow_version_stays();
+CREATE TRIGGER flow_version_is_never_emptied BEFORE TRUNCATE ON flow_version
+FOR EACH STATEMENT EXECUTE FUNCTION flow_version_stays();
+--both
+"#,
 }];
 
-/// A writing transaction.
-pub(crate) type Tx = Transaction<'static, Sqlite>;
+/// On which replicas announce publications: `tenant/flow/version`.
+pub(crate) const PUBLISHED: &str = "flow_runner_published";
 
 /// A flow as stored.
-#[derive(Clone, Debug, FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct FlowRow {
     pub(crate) id: String,
     pub(crate) name: String,
@@ -83,7 +91,7 @@ impl From<FlowRow> for Flow {
 }
 
 /// A published version as stored.
-#[derive(Clone, Debug, FromRow)]
+#[derive(Clone, Debug)]
 pub(crate) struct VersionRow {
     pub(crate) flow_id: String,
     pub(crate) version: i64,
@@ -114,144 +122,117 @@ fn number(stored: i64) -> u32 {
     u32::try_from(stored).unwrap_or(0)
 }
 
-/// The flow-runner's database. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct Store {
-    database: SqliteFile,
+/// A row of `flow`.
+fn flow_row(row: &Row) -> Result<FlowRow, StorageError> {
+    Ok(FlowRow {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        draft: row.get("draft")?,
+        revision: row.get("revision")?,
+        published_version: row.get("published_version")?,
+        created_from: row.get("created_from")?,
+        updated_at: row.get("updated_at")?,
+    })
 }
 
-impl Store {
-    /// Opens or creates the database.
-    pub(crate) async fn open(path: &Path) -> Result<Self, StorageError> {
-        let database = SqliteFile::open(path, MIGRATIONS).await?;
-        Ok(Self { database })
-    }
-
-    /// Starts the one writing transaction. What it has read cannot change before its end.
-    pub(crate) async fn begin(&self) -> Result<Tx, StorageError> {
-        self.database.begin().await
-    }
-
-    /// A flow with its draft.
-    pub(crate) async fn flow(
-        &self,
-        tenant: &str,
-        id: &str,
-    ) -> Result<Option<FlowRow>, StorageError> {
-        let row = sqlx::query_as("SELECT * FROM flow WHERE tenant_id = $1 AND id = $2")
-            .bind(tenant)
-            .bind(id)
-            .fetch_optional(self.database.readers())
-            .await?;
-        Ok(row)
-    }
-
-    /// At most `most` flows of a tenant whose id is after `after`, by id, without their drafts.
-    pub(crate) async fn flows(
-        &self,
-        tenant: &str,
-        after: &str,
-        most: usize,
-    ) -> Result<Vec<FlowRow>, StorageError> {
-        let rows = sqlx::query_as(
-            "SELECT id, name, '' AS draft, revision, published_version, created_from, updated_at
-             FROM flow WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-        )
-        .bind(tenant)
-        .bind(after)
-        .bind(most as i64)
-        .fetch_all(self.database.readers())
-        .await?;
-        Ok(rows)
-    }
-
-    /// A published version.
-    pub(crate) async fn version(
-        &self,
-        tenant: &str,
-        flow: &str,
-        version: u32,
-    ) -> Result<Option<VersionRow>, StorageError> {
-        let row = sqlx::query_as(
-            "SELECT * FROM flow_version WHERE tenant_id = $1 AND flow_id = $2 AND version = $3",
-        )
-        .bind(tenant)
-        .bind(flow)
-        .bind(i64::from(version))
-        .fetch_optional(self.database.readers())
-        .await?;
-        Ok(row)
-    }
-
-    /// Number of the newest published version; `None` when there is none, or no such flow.
-    pub(crate) async fn newest(
-        &self,
-        tenant: &str,
-        flow: &str,
-    ) -> Result<Option<u32>, StorageError> {
-        let newest: Option<i64> = sqlx::query_scalar(
-            "SELECT published_version FROM flow WHERE tenant_id = $1 AND id = $2",
-        )
-        .bind(tenant)
-        .bind(flow)
-        .fetch_optional(self.database.readers())
-        .await?;
-        Ok(newest.map(number).filter(|version| *version > 0))
-    }
-
-    /// At most `most` versions of a flow older than `before`, newest first, without definitions.
-    pub(crate) async fn versions(
-        &self,
-        tenant: &str,
-        flow: &str,
-        before: i64,
-        most: usize,
-    ) -> Result<Vec<VersionRow>, StorageError> {
-        let rows = sqlx::query_as(
-            "SELECT flow_id, version, revision, '' AS definition, author, note, published_at
-             FROM flow_version WHERE tenant_id = $1 AND flow_id = $2 AND version < $3
-             ORDER BY version DESC LIMIT $4",
-        )
-        .bind(tenant)
-        .bind(flow)
-        .bind(before)
-        .bind(most as i64)
-        .fetch_all(self.database.readers())
-        .await?;
-        Ok(rows)
-    }
+/// A row of `flow_version`.
+fn version_row(row: &Row) -> Result<VersionRow, StorageError> {
+    Ok(VersionRow {
+        flow_id: row.get("flow_id")?,
+        version: row.get("version")?,
+        revision: row.get("revision")?,
+        definition: row.get("definition")?,
+        author: row.get("author")?,
+        note: row.get("note")?,
+        published_at: row.get("published_at")?,
+    })
 }
 
-/// The flow as the transaction sees it.
-pub(crate) async fn flow_in(
-    tx: &mut Tx,
+/// A flow with its draft.
+pub(crate) async fn flow<'a>(
+    on: impl Into<Target<'a>>,
     tenant: &str,
     id: &str,
 ) -> Result<Option<FlowRow>, StorageError> {
-    let row = sqlx::query_as("SELECT * FROM flow WHERE tenant_id = $1 AND id = $2")
+    let row = sql("SELECT * FROM flow WHERE tenant_id = $1 AND id = $2")
         .bind(tenant)
         .bind(id)
-        .fetch_optional(&mut **tx)
+        .fetch_optional(on)
         .await?;
-    Ok(row)
+    row.as_ref().map(flow_row).transpose()
 }
 
-/// The version as the transaction sees it.
-pub(crate) async fn version_in(
-    tx: &mut Tx,
+/// At most `most` flows of a tenant whose id is after `after`, by id, without their drafts.
+pub(crate) async fn flows<'a>(
+    on: impl Into<Target<'a>>,
+    tenant: &str,
+    after: &str,
+    most: usize,
+) -> Result<Vec<FlowRow>, StorageError> {
+    let rows = sql(
+        "SELECT id, name, '' AS draft, revision, published_version, created_from, updated_at \
+         FROM flow WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+    )
+    .bind(tenant)
+    .bind(after)
+    .bind(most as i64)
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(flow_row).collect()
+}
+
+/// A published version.
+pub(crate) async fn version<'a>(
+    on: impl Into<Target<'a>>,
     tenant: &str,
     flow: &str,
     version: i64,
 ) -> Result<Option<VersionRow>, StorageError> {
-    let row = sqlx::query_as(
-        "SELECT * FROM flow_version WHERE tenant_id = $1 AND flow_id = $2 AND version = $3",
+    let row =
+        sql("SELECT * FROM flow_version WHERE tenant_id = $1 AND flow_id = $2 AND version = $3")
+            .bind(tenant)
+            .bind(flow)
+            .bind(version)
+            .fetch_optional(on)
+            .await?;
+    row.as_ref().map(version_row).transpose()
+}
+
+/// Number of the newest published version; `None` when there is none, or no such flow.
+pub(crate) async fn newest<'a>(
+    on: impl Into<Target<'a>>,
+    tenant: &str,
+    flow: &str,
+) -> Result<Option<u32>, StorageError> {
+    let row = sql("SELECT published_version FROM flow WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant)
+        .bind(flow)
+        .fetch_optional(on)
+        .await?;
+    let newest = row.map(|row| row.get(0)).transpose()?;
+    Ok(newest.map(number).filter(|version| *version > 0))
+}
+
+/// At most `most` versions of a flow older than `before`, newest first, without definitions.
+pub(crate) async fn versions<'a>(
+    on: impl Into<Target<'a>>,
+    tenant: &str,
+    flow: &str,
+    before: i64,
+    most: usize,
+) -> Result<Vec<VersionRow>, StorageError> {
+    let rows = sql(
+        "SELECT flow_id, version, revision, '' AS definition, author, note, published_at \
+         FROM flow_version WHERE tenant_id = $1 AND flow_id = $2 AND version < $3 \
+         ORDER BY version DESC LIMIT $4",
     )
     .bind(tenant)
     .bind(flow)
-    .bind(version)
-    .fetch_optional(&mut **tx)
+    .bind(before)
+    .bind(most as i64)
+    .fetch_all(on)
     .await?;
-    Ok(row)
+    rows.iter().map(version_row).collect()
 }
 
 /// Stores a new flow.
@@ -260,10 +241,9 @@ pub(crate) async fn insert_flow(
     tenant: &str,
     row: &FlowRow,
 ) -> Result<(), StorageError> {
-    sqlx::query(
-        "INSERT INTO flow (tenant_id, id, name, draft, revision, published_version, created_from,
-                           updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    sql(
+        "INSERT INTO flow (tenant_id, id, name, draft, revision, published_version, created_from, \
+         updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(tenant)
     .bind(&row.id)
@@ -273,7 +253,7 @@ pub(crate) async fn insert_flow(
     .bind(row.published_version)
     .bind(&row.created_from)
     .bind(row.updated_at)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(())
 }
@@ -284,10 +264,9 @@ pub(crate) async fn update_flow(
     tenant: &str,
     row: &FlowRow,
 ) -> Result<(), StorageError> {
-    sqlx::query(
-        "UPDATE flow SET name = $3, draft = $4, revision = $5, published_version = $6,
-                         updated_at = $7
-         WHERE tenant_id = $1 AND id = $2",
+    sql(
+        "UPDATE flow SET name = $3, draft = $4, revision = $5, published_version = $6, \
+         updated_at = $7 WHERE tenant_id = $1 AND id = $2",
     )
     .bind(tenant)
     .bind(&row.id)
@@ -296,21 +275,20 @@ pub(crate) async fn update_flow(
     .bind(row.revision)
     .bind(row.published_version)
     .bind(row.updated_at)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Stores a new version.
+/// Stores a new version, and announces it to the other replicas.
 pub(crate) async fn insert_version(
     tx: &mut Tx,
     tenant: &str,
     row: &VersionRow,
 ) -> Result<(), StorageError> {
-    sqlx::query(
-        "INSERT INTO flow_version (tenant_id, flow_id, version, revision, definition, author, note,
-                                   published_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    sql(
+        "INSERT INTO flow_version (tenant_id, flow_id, version, revision, definition, author, \
+         note, published_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(tenant)
     .bind(&row.flow_id)
@@ -320,7 +298,8 @@ pub(crate) async fn insert_version(
     .bind(&row.author)
     .bind(&row.note)
     .bind(row.published_at)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
-    Ok(())
+    let told = format!("{tenant}/{}/{}", row.flow_id, row.version);
+    tx.notify(PUBLISHED, &told).await
 }

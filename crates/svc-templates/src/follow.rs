@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use core_types::Timestamp;
+use lib_platform::AuthorizedChannel;
+use lib_platform::partition::{Held, Work};
 use lib_platform::server::MAX_MESSAGE_BYTES;
-use lib_platform::{AuthorizedChannel, Lifecycle};
 use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
 use lib_proto::conversations::{LogEntry, WatchRequest, log_entry};
 use lib_proto::{account_fact_from_proto, timestamp_from_proto};
-use lib_storage::StorageError;
+use lib_storage::{StorageError, Tx};
 use tonic::Status;
 
 use crate::changes::{Change, change};
@@ -18,6 +19,12 @@ use crate::registry::Registry;
 use crate::store;
 
 type Log = ConversationServiceClient<AuthorizedChannel>;
+
+/// One replica follows the log: there is little to do, and connectors are then read once.
+pub(crate) const WORK: Work = Work {
+    name: "templates",
+    parts: 1,
+};
 
 /// Before the first new try after a stream has ended.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -46,76 +53,101 @@ impl From<Status> for Ended {
     }
 }
 
-/// Takes in every change of a template the log tells of, until told to stop.
+/// Follows the log and reads stale connectors again, for as long as the part is held.
 ///
 /// # Errors
-/// When the database refuses.
-pub(crate) async fn changes(
+/// When the database refuses for good.
+pub(crate) async fn run(
     registry: Registry,
     directory: Directory,
     conversations: AuthorizedChannel,
-    life: Lifecycle,
+    held: Held,
 ) -> anyhow::Result<()> {
     let log = Log::new(conversations).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    let mut wait = FIRST_WAIT;
-    loop {
-        let ended = tokio::select! {
-            ended = follow_once(&registry, &directory, log.clone(), &mut wait) => ended,
-            () = life.stopped() => return Ok(()),
-        };
-        match ended {
-            Err(Ended::Storage(error)) => return Err(error.into()),
-            Err(Ended::Peer(status)) if wait == FIRST_WAIT => {
-                tracing::warn!(%status, "the log cannot be followed; trying on");
-            }
-            Ok(()) | Err(Ended::Peer(_)) => {}
-        }
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = life.stopped() => return Ok(()),
-        }
-        wait = (wait * 2).min(LAST_WAIT);
+    let follower = Follower {
+        registry: &registry,
+        directory: &directory,
+        log,
+        held: &held,
+    };
+    tokio::select! {
+        ended = follower.changes() => ended,
+        ended = refresh_stale(&registry, &directory) => ended,
+        () = held.lost() => Ok(()),
     }
 }
 
-async fn follow_once(
-    registry: &Registry,
-    directory: &Directory,
-    mut log: Log,
-    wait: &mut Duration,
-) -> Result<(), Ended> {
-    let cursor = registry.store.cursor().await?;
-    let request = WatchRequest {
-        cursor,
-        ..WatchRequest::default()
-    };
-    let mut stream = log.watch(request).await?.into_inner();
-    let mut passed = 0;
-    while let Some(batch) = stream.message().await? {
-        *wait = FIRST_WAIT;
-        for entry in batch.entries {
-            passed += 1;
-            let cursor = entry.cursor.clone();
-            match news(entry) {
-                Some((waba_id, recorded, change)) => {
-                    if let Some(connector) = directory.of_waba(&waba_id).await? {
-                        registry
-                            .take_in(&connector, &change, recorded, &cursor)
-                            .await?;
-                        passed = 0;
-                    }
+struct Follower<'a> {
+    registry: &'a Registry,
+    directory: &'a Directory,
+    log: Log,
+    held: &'a Held,
+}
+
+impl Follower<'_> {
+    /// Takes in every change of a template the log tells of.
+    async fn changes(&self) -> anyhow::Result<()> {
+        let mut wait = FIRST_WAIT;
+        loop {
+            match self.follow_once(&mut wait).await {
+                Err(Ended::Storage(error)) if error.is_fenced() => {
+                    // Another replica goes on from the stored position; ours is told soon.
+                    self.held.lost().await;
+                    return Ok(());
                 }
-                None if passed >= STORE_EVERY => {
-                    let mut tx = registry.store.begin().await?;
-                    store::move_to(&mut tx, &cursor).await?;
-                    tx.commit().await.map_err(StorageError::from)?;
-                    passed = 0;
+                Err(Ended::Storage(error)) if !error.is_passing() => return Err(error.into()),
+                Err(error) if wait == FIRST_WAIT => {
+                    tracing::warn!(%error, "the log cannot be followed; trying on");
                 }
-                None => {}
+                Ok(()) | Err(_) => {}
             }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LAST_WAIT);
         }
     }
-    Ok(())
+
+    async fn follow_once(&self, wait: &mut Duration) -> Result<(), Ended> {
+        let cursor = store::cursor(&self.registry.database).await?;
+        let request = WatchRequest {
+            cursor,
+            ..WatchRequest::default()
+        };
+        let mut stream = self.log.clone().watch(request).await?.into_inner();
+        let mut passed = 0;
+        while let Some(batch) = stream.message().await? {
+            *wait = FIRST_WAIT;
+            for entry in batch.entries {
+                passed += 1;
+                let cursor = entry.cursor.clone();
+                match news(entry) {
+                    Some((waba_id, recorded, change)) => {
+                        if let Some(connector) = self.directory.of_waba(&waba_id).await? {
+                            let tx = self.begin(&cursor).await?;
+                            let taken = self.registry.take_in(tx, &connector, &change, recorded);
+                            taken.await?;
+                            passed = 0;
+                        }
+                    }
+                    None if passed >= STORE_EVERY => {
+                        self.begin(&cursor).await?.commit().await?;
+                        passed = 0;
+                    }
+                    None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A transaction that moves the position, and is kept only while the part is ours.
+    async fn begin(&self, cursor: &str) -> Result<Tx, StorageError> {
+        // The log can tell all of it again.
+        let mut tx = self.registry.database.begin_rederivable().await?;
+        let held = [(self.held.part, self.held.fence)];
+        tx.require_fence(WORK.name, &held).await?;
+        store::move_to(&mut tx, cursor).await?;
+        Ok(tx)
+    }
 }
 
 /// What an entry tells of a template: the account, when, and the change.
@@ -135,21 +167,21 @@ fn news(entry: LogEntry) -> Option<(String, Timestamp, Change)> {
     Some((entry.waba_id, recorded, change(&fact)?))
 }
 
-/// Reads stale connectors again, until told to stop. What could not be read is tried again, less
-/// and less often.
-///
-/// # Errors
-/// When the database refuses.
-pub(crate) async fn refresh_stale(
-    registry: Registry,
-    directory: Directory,
-    life: Lifecycle,
-) -> anyhow::Result<()> {
+/// Reads stale connectors again. What could not be read is tried again, less and less often.
+async fn refresh_stale(registry: &Registry, directory: &Directory) -> anyhow::Result<()> {
     let mut wait = FIRST_WAIT;
     loop {
         let told = registry.stale.notified();
         let mut left = false;
-        for stale in registry.store.stale().await? {
+        let stale = match store::stale(&registry.database).await {
+            Ok(stale) => stale,
+            Err(error) if error.is_passing() => {
+                left = true;
+                Vec::new()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for stale in stale {
             let refreshed = async {
                 let connector = directory.of_waba(&stale.waba_id).await?;
                 if let Some(connector) = connector {
@@ -157,11 +189,7 @@ pub(crate) async fn refresh_stale(
                 }
                 anyhow::Ok(())
             };
-            let refreshed = tokio::select! {
-                refreshed = refreshed => refreshed,
-                () = life.stopped() => return Ok(()),
-            };
-            if let Err(error) = refreshed {
+            if let Err(error) = refreshed.await {
                 tracing::debug!(connector = stale.connector_id, %error, "not read; trying on");
                 left = true;
             }
@@ -172,7 +200,6 @@ pub(crate) async fn refresh_stale(
         tokio::select! {
             () = told => wait = FIRST_WAIT,
             () = tokio::time::sleep(wait), if left => wait = (wait * 2).min(LAST_META_WAIT),
-            () = life.stopped() => return Ok(()),
         }
     }
 }

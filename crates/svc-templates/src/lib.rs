@@ -13,6 +13,7 @@ mod store;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use lib_platform::partition::share;
 use lib_platform::{Context, Parts};
 use lib_proto::templates::template_service_server::TemplateServiceServer;
 
@@ -20,7 +21,7 @@ use crate::directory::Directory;
 use crate::graph::Graph;
 use crate::registry::Registry;
 use crate::service::Templates;
-use crate::store::Store;
+use crate::store::{MIGRATIONS, STALE};
 
 /// Settings of the template registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,26 +52,36 @@ impl Default for Config {
 /// # Errors
 /// When the database cannot be opened or TLS cannot be set up.
 pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
-    let store = Store::open(&context.database_file("templates"))
+    let database = context
+        .database("templates", MIGRATIONS)
         .await
         .context("the template registry cannot start")?;
     let directory = Directory::new(context.channel("accounts")?);
-    let registry = Registry::new(store, Graph::new(&config)?, context.clock.clone());
+    let registry = Registry::new(
+        database.clone(),
+        Graph::new(&config)?,
+        context.clock.clone(),
+    );
     let conversations = context.channel("conversations")?;
-    let (follower, life) = (registry.clone(), context.life.clone());
-    let known = directory.clone();
+    let (heeded, told) = (database.clone(), registry.stale.clone());
+    let stopped = context.life.stopped();
     context
         .life
-        .spawn_critical("templates follow the log", async move {
-            follow::changes(follower, known, conversations, life).await
+        .spawn("stale connectors elsewhere", async move {
+            tokio::select! {
+                () = heeded.heed(STALE, |_| told.notify_one()) => {}
+                () = stopped => {}
+            }
         });
-    let (refresher, life) = (registry.clone(), context.life.clone());
-    let known = directory.clone();
-    context
-        .life
-        .spawn_critical("templates refresh", async move {
-            follow::refresh_stale(refresher, known, life).await
-        });
+    let (follower, known) = (registry.clone(), directory.clone());
+    share(
+        follow::WORK,
+        database.leases(),
+        &context.me,
+        &context.life,
+        move |held| follow::run(follower.clone(), known.clone(), conversations.clone(), held),
+    )
+    .await;
     let service = Templates::new(registry, directory);
     Ok(Parts::new().grpc(TemplateServiceServer::new(service)))
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use core_types::Timestamp;
 use lib_platform::{Clock, Refusal};
-use lib_storage::StorageError;
+use lib_storage::{Database, StorageError, Tx};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::changes::{self, Change};
 use crate::directory::ConnectorRef;
 use crate::graph::{Graph, GraphError};
-use crate::store::{self, Difference, Record, Store};
+use crate::store::{self, Difference, Record};
 
 /// How often at most a connector is read because somebody asked for a template nobody knows. Meta
 /// allows 200 management calls an hour; real time, because Meta's clock is.
@@ -37,7 +37,7 @@ pub(crate) enum SyncError {
 impl From<SyncError> for Refusal {
     fn from(error: SyncError) -> Self {
         match error {
-            SyncError::Storage(error) => Refusal::internal(&error),
+            SyncError::Storage(error) => error.into(),
             SyncError::Graph(error @ GraphError::Unreachable(_)) => {
                 Refusal::unavailable(error.to_string(), RETRY_AFTER)
             }
@@ -49,8 +49,8 @@ impl From<SyncError> for Refusal {
     }
 }
 
-/// One connector's lock: it is read by one at a time, and changes wait for the end of a reading
-/// under way, which may be older than they are.
+/// One connector's lock: it is read by one at a time. A change the log tells of meanwhile is known to
+/// the reading when it is written, see [`store::replace`].
 type Reading = Arc<tokio::sync::Mutex<Option<Last>>>;
 
 /// The last reading of a connector since the start.
@@ -63,7 +63,7 @@ struct Last {
 #[derive(Clone)]
 pub(crate) struct Registry {
     /// Its tables.
-    pub(crate) store: Store,
+    pub(crate) database: Database,
     /// Told when a connector has become stale.
     pub(crate) stale: Arc<Notify>,
     graph: Graph,
@@ -72,10 +72,10 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// A registry in `store`, read from `graph`.
-    pub(crate) fn new(store: Store, graph: Graph, clock: Clock) -> Self {
+    /// A registry in `database`, read from `graph`.
+    pub(crate) fn new(database: Database, graph: Graph, clock: Clock) -> Self {
         Self {
-            store,
+            database,
             stale: Arc::default(),
             graph,
             clock,
@@ -100,13 +100,13 @@ impl Registry {
     /// Reads a connector's templates if that has never been done.
     pub(crate) async fn ensure_synced(&self, connector: &ConnectorRef) -> Result<(), SyncError> {
         let key = (connector.tenant.as_str(), connector.id.as_str());
-        if self.store.synced(key).await?.is_some() {
+        if store::synced(&self.database, key).await?.is_some() {
             return Ok(());
         }
         let reading = self.reading(connector);
         let mut last = reading.lock().await;
         // Somebody may have read it, or failed to, while we waited for the lock.
-        if self.store.synced(key).await?.is_some() {
+        if store::synced(&self.database, key).await?.is_some() {
             return Ok(());
         }
         let recent = last.as_ref().filter(|last| last.at.elapsed() < FAILED_FOR);
@@ -135,7 +135,8 @@ impl Registry {
         connector: &ConnectorRef,
         last: &mut Option<Last>,
     ) -> Result<Difference, SyncError> {
-        let began = self.clock.now();
+        let key = (connector.tenant.as_str(), connector.id.as_str());
+        let began = (self.clock.now(), store::told(&self.database, key).await?);
         let read = self.graph.templates(&connector.waba_id, &connector.token);
         let read = read.await;
         *last = Some(Last {
@@ -143,11 +144,9 @@ impl Registry {
             failure: read.as_ref().err().cloned(),
         });
         let read = read?;
-        let key = (connector.tenant.as_str(), connector.id.as_str());
-        let difference = self
-            .store
-            .replace(key, &connector.waba_id, &read, began)
-            .await?;
+        let difference =
+            store::replace(&self.database, key, &connector.waba_id, &read, began).await?;
+        self.stale.notify_one();
         tracing::info!(
             connector = key.1,
             ?difference,
@@ -157,26 +156,23 @@ impl Registry {
     }
 
     /// Takes in a change the log tells of, recorded at `recorded`, and moves the position in the
-    /// log in the same transaction.
+    /// log in the same transaction, `tx`.
     pub(crate) async fn take_in(
         &self,
+        mut tx: Tx,
         connector: &ConnectorRef,
         change: &Change,
         recorded: Timestamp,
-        cursor: &str,
     ) -> Result<(), StorageError> {
         let key = (connector.tenant.as_str(), connector.id.as_str());
-        let reading = self.reading(connector);
-        let _reading = reading.lock().await;
-        let mut tx = self.store.begin().await?;
-        store::move_to(&mut tx, cursor).await?;
-        let known = self.store.synced(key).await?;
+        store::count_told(&mut tx, key).await?;
+        let known = store::synced(&mut tx, key).await?;
         // What was never read will be read whole, and what was told before the last reading was
         // in it.
         let news = known.is_some_and(|known| known.read_at <= recorded.as_micros());
         let mut stale = false;
         if news {
-            stale = self.apply(&mut tx, key, change).await?;
+            stale = apply(&mut tx, key, change).await?;
         }
         if stale {
             store::mark_stale(&mut tx, key).await?;
@@ -188,26 +184,6 @@ impl Registry {
         Ok(())
     }
 
-    /// Applies a change; returns whether only Meta can tell what the template is now.
-    async fn apply(
-        &self,
-        tx: &mut store::Tx,
-        key: store::Key<'_>,
-        change: &Change,
-    ) -> Result<bool, StorageError> {
-        let name = (change.name.as_str(), change.language.as_str());
-        let Some(before) = self.store.template(key, name).await? else {
-            return Ok(true);
-        };
-        match changes::apply(before.clone(), &change.kind) {
-            changes::Applied::Unclear => return Ok(true),
-            changes::Applied::Gone => store::remove(tx, key, name).await?,
-            changes::Applied::Now(after) if *after != before => store::put(tx, key, &after).await?,
-            changes::Applied::Now(_) => {}
-        }
-        Ok(false)
-    }
-
     /// A template, read again from Meta if it is not known.
     pub(crate) async fn find(
         &self,
@@ -217,8 +193,7 @@ impl Registry {
         let key = (connector.tenant.as_str(), connector.id.as_str());
         self.ensure_synced(connector).await?;
         let find = || async {
-            self.store
-                .template(key, name)
+            store::template(&self.database, key, name)
                 .await
                 .map_err(SyncError::from)
         };
@@ -229,7 +204,7 @@ impl Registry {
         if let Some(record) = find().await? {
             return Ok(record);
         }
-        let languages = self.store.languages(key, name.0).await;
+        let languages = store::languages(&self.database, key, name.0).await;
         let languages = languages.map_err(SyncError::from)?.join(", ");
         let refusal = if languages.is_empty() {
             Refusal::not_found("template", name.0)
@@ -239,4 +214,21 @@ impl Registry {
         };
         Err(refusal.with("languages", languages))
     }
+}
+
+/// Applies a change; returns whether only Meta can tell what the template is now.
+async fn apply(tx: &mut Tx, key: store::Key<'_>, change: &Change) -> Result<bool, StorageError> {
+    let name = (change.name.as_str(), change.language.as_str());
+    let Some(before) = store::template(&mut *tx, key, name).await? else {
+        return Ok(true);
+    };
+    match changes::apply(before.clone(), &change.kind) {
+        changes::Applied::Unclear => return Ok(true),
+        changes::Applied::Gone => store::remove(tx, key, name).await?,
+        changes::Applied::Now(after) if *after != before => {
+            store::put(tx, key, &[&*after]).await?;
+        }
+        changes::Applied::Now(_) => {}
+    }
+    Ok(false)
 }

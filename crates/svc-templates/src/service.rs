@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use crate::directory::{ConnectorRef, Directory};
 use crate::registry::{Registry, SyncError};
-use crate::store::Record;
+use crate::store::{self, Record};
 
 /// The service.
 pub(crate) struct Templates {
@@ -37,10 +37,8 @@ impl Templates {
     }
 
     async fn synced_at(&self, connector: &ConnectorRef) -> Result<Option<Timestamp>, Refusal> {
-        let synced = self
-            .registry
-            .store
-            .synced((&connector.tenant, &connector.id));
+        let key = (connector.tenant.as_str(), connector.id.as_str());
+        let synced = store::synced(&self.registry.database, key);
         let synced = synced.await.map_err(SyncError::from)?;
         Ok(synced.map(|synced| Timestamp::from_micros(synced.read_at)))
     }
@@ -153,9 +151,9 @@ impl TemplateService for Templates {
             .map(|status| status.to_uppercase())
             .collect();
         let key = (connector.tenant.as_str(), connector.id.as_str());
-        let store = &self.registry.store;
-        let records = store.page(key, after, &statuses, size + 1).await;
-        let records = records.map_err(|error| Refusal::internal(&error))?;
+        let database = &self.registry.database;
+        let records = store::page(database, key, after, &statuses, size + 1).await;
+        let records = records.map_err(Refusal::from)?;
         let synced_at = self.synced_at(&connector).await?;
         let mut templates: Vec<Template> = records
             .into_iter()

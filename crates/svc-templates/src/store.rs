@@ -1,16 +1,17 @@
-//! The tables of the registry and every query on them.
+//! The tables of the registry and every query on them. Reads run on the database or inside a
+//! transaction, which is alone while it lasts, on either engine and with any number of replicas.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use core_types::Timestamp;
-use lib_storage::{Migration, SqliteFile, StorageError};
-use sqlx::{Sqlite, Transaction};
+use lib_storage::{Database, Insert, Migration, Row, StorageError, Target, Tx, list, sql};
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "templates",
-    sql: "
+/// Every step of the schema.
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "templates",
+        sql: "
 CREATE TABLE template (
     tenant_id TEXT NOT NULL,
     connector_id TEXT NOT NULL,
@@ -38,13 +39,30 @@ CREATE TABLE position (
     cursor TEXT NOT NULL
 );
 ",
-}];
+    },
+    Migration {
+        version: 2,
+        name: "changes between replicas",
+        sql: r#"
+CREATE TABLE told (
+    tenant_id TEXT NOT NULL,
+    connector_id TEXT NOT NULL,
+    changes BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, connector_id)
+);
+--only postgres
+ALTER TABLE template ALTER COLUMN name TYPE TEXT COLLATE "C";
+ALTER TABLE template ALTER COLUMN language TYPE TEXT COLLATE "C";
+--both
+"#,
+    },
+];
 
-/// A writing transaction.
-pub(crate) type Tx = Transaction<'static, Sqlite>;
+/// On which replicas announce that a connector has become stale.
+pub(crate) const STALE: &str = "templates_stale";
 
 /// A template of one connector.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     /// Its name.
     pub(crate) name: String,
@@ -67,18 +85,14 @@ pub(crate) struct Record {
 }
 
 /// When a connector's templates were read.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Synced {
-    /// The tenant.
-    pub(crate) tenant_id: String,
     /// The connector.
     pub(crate) connector_id: String,
     /// Meta's id of its account.
     pub(crate) waba_id: String,
     /// When, in microseconds.
     pub(crate) read_at: i64,
-    /// Something has changed since that only Meta can tell.
-    pub(crate) stale: bool,
 }
 
 /// What a reading of all templates changed.
@@ -97,203 +111,236 @@ pub(crate) struct Difference {
 /// A connector: tenant and id.
 pub(crate) type Key<'a> = (&'a str, &'a str);
 
-/// The registry's database. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct Store {
-    database: SqliteFile,
+fn record(row: &Row) -> Result<Record, StorageError> {
+    Ok(Record {
+        name: row.get("name")?,
+        language: row.get("language")?,
+        category: row.get("category")?,
+        status: row.get("status")?,
+        meta_id: row.get("meta_id")?,
+        components: row.get("components")?,
+        quality: row.get("quality")?,
+        rejected_reason: row.get("rejected_reason")?,
+        parameter_format: row.get("parameter_format")?,
+    })
 }
 
-impl Store {
-    /// Opens or creates the database.
-    pub(crate) async fn open(path: &Path) -> Result<Self, StorageError> {
-        let database = SqliteFile::open(path, MIGRATIONS).await?;
-        Ok(Self { database })
-    }
+fn synced_row(row: &Row) -> Result<Synced, StorageError> {
+    Ok(Synced {
+        connector_id: row.get("connector_id")?,
+        waba_id: row.get("waba_id")?,
+        read_at: row.get("read_at")?,
+    })
+}
 
-    /// Starts the one writing transaction.
-    pub(crate) async fn begin(&self) -> Result<Tx, StorageError> {
-        // Meta and the log can tell all of it again.
-        self.database.begin_rederivable().await
-    }
+/// One template.
+pub(crate) async fn template<'a>(
+    on: impl Into<Target<'a>>,
+    (tenant, connector): Key<'_>,
+    (name, language): (&str, &str),
+) -> Result<Option<Record>, StorageError> {
+    let row = sql(
+        "SELECT * FROM template WHERE tenant_id = $1 AND connector_id = $2 AND name = $3 \
+         AND language = $4",
+    )
+    .bind(tenant)
+    .bind(connector)
+    .bind(name)
+    .bind(language)
+    .fetch_optional(on)
+    .await?;
+    row.as_ref().map(record).transpose()
+}
 
-    /// One template.
-    pub(crate) async fn template(
-        &self,
-        (tenant, connector): Key<'_>,
-        (name, language): (&str, &str),
-    ) -> Result<Option<Record>, StorageError> {
-        Ok(sqlx::query_as(
-            "SELECT * FROM template WHERE tenant_id = $1 AND connector_id = $2 AND name = $3 \
-             AND language = $4",
-        )
+/// The languages there are of a template.
+pub(crate) async fn languages<'a>(
+    on: impl Into<Target<'a>>,
+    (tenant, connector): Key<'_>,
+    name: &str,
+) -> Result<Vec<String>, StorageError> {
+    let rows = sql(
+        "SELECT language FROM template WHERE tenant_id = $1 AND connector_id = $2 \
+         AND name = $3 ORDER BY language",
+    )
+    .bind(tenant)
+    .bind(connector)
+    .bind(name)
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// At most `most` templates after (name, language), in that order; only those in one of
+/// `statuses`, when there are any.
+pub(crate) async fn page<'a>(
+    on: impl Into<Target<'a>>,
+    (tenant, connector): Key<'_>,
+    (name, language): (&str, &str),
+    statuses: &[String],
+    most: usize,
+) -> Result<Vec<Record>, StorageError> {
+    let rows = sql(
+        "SELECT * FROM template WHERE tenant_id = $1 AND connector_id = $2 \
+         AND (name, language) > ($3, $4) \
+         AND ($5 = 1 OR status IN (SELECT c0 FROM each($6) wanted)) \
+         ORDER BY name, language LIMIT $7",
+    )
+    .bind(tenant)
+    .bind(connector)
+    .bind(name)
+    .bind(language)
+    .bind(statuses.is_empty())
+    .bind(list(statuses))
+    .bind(most as i64)
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(record).collect()
+}
+
+/// When a connector was last read, if it was.
+pub(crate) async fn synced<'a>(
+    on: impl Into<Target<'a>>,
+    (tenant, connector): Key<'_>,
+) -> Result<Option<Synced>, StorageError> {
+    let row = sql("SELECT * FROM synced WHERE tenant_id = $1 AND connector_id = $2")
         .bind(tenant)
         .bind(connector)
-        .bind(name)
-        .bind(language)
-        .fetch_optional(self.database.readers())
-        .await?)
-    }
+        .fetch_optional(on)
+        .await?;
+    row.as_ref().map(synced_row).transpose()
+}
 
-    /// The languages there are of a template.
-    pub(crate) async fn languages(
-        &self,
-        (tenant, connector): Key<'_>,
-        name: &str,
-    ) -> Result<Vec<String>, StorageError> {
-        Ok(sqlx::query_scalar(
-            "SELECT language FROM template WHERE tenant_id = $1 AND connector_id = $2 \
-             AND name = $3 ORDER BY language",
-        )
+/// Connectors that must be read again.
+pub(crate) async fn stale<'a>(on: impl Into<Target<'a>>) -> Result<Vec<Synced>, StorageError> {
+    let rows = sql("SELECT * FROM synced WHERE stale <> 0 ORDER BY tenant_id, connector_id")
+        .fetch_all(on)
+        .await?;
+    rows.iter().map(synced_row).collect()
+}
+
+/// Where in the log to go on; empty at first.
+pub(crate) async fn cursor<'a>(on: impl Into<Target<'a>>) -> Result<String, StorageError> {
+    let row = sql("SELECT cursor FROM position WHERE id = 1")
+        .fetch_optional(on)
+        .await?;
+    Ok(row.map(|row| row.get(0)).transpose()?.unwrap_or_default())
+}
+
+/// How many changes of a connector the log has told of.
+pub(crate) async fn told<'a>(
+    on: impl Into<Target<'a>>,
+    (tenant, connector): Key<'_>,
+) -> Result<i64, StorageError> {
+    let row = sql("SELECT changes FROM told WHERE tenant_id = $1 AND connector_id = $2")
         .bind(tenant)
         .bind(connector)
-        .bind(name)
-        .fetch_all(self.database.readers())
-        .await?)
-    }
+        .fetch_optional(on)
+        .await?;
+    Ok(row.map(|row| row.get(0)).transpose()?.unwrap_or(0))
+}
 
-    /// At most `most` templates after (name, language), in that order; only those in one of
-    /// `statuses`, when there are any.
-    pub(crate) async fn page(
-        &self,
-        (tenant, connector): Key<'_>,
-        (name, language): (&str, &str),
-        statuses: &[String],
-        most: usize,
-    ) -> Result<Vec<Record>, StorageError> {
-        let wanted = if statuses.is_empty() {
-            String::new()
-        } else {
-            format!(",{},", statuses.join(","))
-        };
-        Ok(sqlx::query_as(
-            "SELECT * FROM template WHERE tenant_id = $1 AND connector_id = $2 \
-             AND (name, language) > ($3, $4) AND ($5 = '' OR $5 LIKE '%,' || status || ',%') \
-             ORDER BY name, language LIMIT $6",
-        )
-        .bind(tenant)
-        .bind(connector)
-        .bind(name)
-        .bind(language)
-        .bind(wanted)
-        .bind(most as i64)
-        .fetch_all(self.database.readers())
-        .await?)
+/// Makes `read` the connector's templates, unless another replica has written a later reading. The
+/// reading began at `began`, when the log had told of `changes`; if it has told of more since, the
+/// reading may be older than they are: the connector is marked to be read again.
+pub(crate) async fn replace(
+    database: &Database,
+    key: Key<'_>,
+    waba_id: &str,
+    read: &BTreeMap<(String, String), Record>,
+    (began, changes): (Timestamp, i64),
+) -> Result<Difference, StorageError> {
+    // Meta can tell all of it again.
+    let mut tx = database.begin_rederivable().await?;
+    let mut difference = Difference {
+        total: u32::try_from(read.len()).unwrap_or(u32::MAX),
+        ..Difference::default()
+    };
+    let last = synced(&mut tx, key).await?;
+    if last.is_some_and(|last| last.read_at > began.as_micros()) {
+        return Ok(difference);
     }
-
-    /// When a connector was last read, if it was.
-    pub(crate) async fn synced(
-        &self,
-        (tenant, connector): Key<'_>,
-    ) -> Result<Option<Synced>, StorageError> {
-        Ok(
-            sqlx::query_as("SELECT * FROM synced WHERE tenant_id = $1 AND connector_id = $2")
-                .bind(tenant)
-                .bind(connector)
-                .fetch_optional(self.database.readers())
-                .await?,
-        )
-    }
-
-    /// Connectors that must be read again.
-    pub(crate) async fn stale(&self) -> Result<Vec<Synced>, StorageError> {
-        Ok(
-            sqlx::query_as(
-                "SELECT * FROM synced WHERE stale <> 0 ORDER BY tenant_id, connector_id",
-            )
-            .fetch_all(self.database.readers())
-            .await?,
-        )
-    }
-
-    /// Where in the log to go on; empty at first.
-    pub(crate) async fn cursor(&self) -> Result<String, StorageError> {
-        let cursor: Option<String> = sqlx::query_scalar("SELECT cursor FROM position WHERE id = 1")
-            .fetch_optional(self.database.readers())
-            .await?;
-        Ok(cursor.unwrap_or_default())
-    }
-
-    /// Makes `read`, which began at `began`, the connector's templates.
-    pub(crate) async fn replace(
-        &self,
-        key: Key<'_>,
-        waba_id: &str,
-        read: &BTreeMap<(String, String), Record>,
-        began: Timestamp,
-    ) -> Result<Difference, StorageError> {
-        let mut tx = self.begin().await?;
-        let known: Vec<Record> =
-            sqlx::query_as("SELECT * FROM template WHERE tenant_id = $1 AND connector_id = $2")
-                .bind(key.0)
-                .bind(key.1)
-                .fetch_all(&mut *tx)
-                .await?;
-        let known: BTreeMap<(String, String), Record> = known
-            .into_iter()
-            .map(|record| ((record.name.clone(), record.language.clone()), record))
-            .collect();
-        let mut difference = Difference {
-            total: u32::try_from(read.len()).unwrap_or(u32::MAX),
-            ..Difference::default()
-        };
-        for (name, record) in read {
-            match known.get(name) {
-                Some(before) if before == record => continue,
-                Some(_) => difference.changed += 1,
-                None => difference.added += 1,
-            }
-            put(&mut tx, key, record).await?;
-        }
-        for (name, language) in known.keys().filter(|name| !read.contains_key(*name)) {
-            difference.removed += 1;
-            remove(&mut tx, key, (name, language)).await?;
-        }
-        sqlx::query(
-            "INSERT INTO synced (tenant_id, connector_id, waba_id, read_at, stale) \
-             VALUES ($1, $2, $3, $4, 0) ON CONFLICT (tenant_id, connector_id) \
-             DO UPDATE SET waba_id = excluded.waba_id, read_at = excluded.read_at, stale = 0",
-        )
+    let rows = sql("SELECT * FROM template WHERE tenant_id = $1 AND connector_id = $2")
         .bind(key.0)
         .bind(key.1)
-        .bind(waba_id)
-        .bind(began.as_micros())
-        .execute(&mut *tx)
+        .fetch_all(&mut tx)
         .await?;
-        lib_platform::failpoint!("templates.commit");
-        tx.commit().await?;
-        Ok(difference)
+    let known: BTreeMap<(String, String), Record> = rows
+        .iter()
+        .map(|row| Ok::<_, StorageError>(named(record(row)?)))
+        .collect::<Result<_, _>>()?;
+    let mut changed = Vec::new();
+    for (name, record) in read {
+        match known.get(name) {
+            Some(before) if before == record => continue,
+            Some(_) => difference.changed += 1,
+            None => difference.added += 1,
+        }
+        changed.push(record);
     }
+    put(&mut tx, key, &changed).await?;
+    for (name, language) in known.keys().filter(|name| !read.contains_key(*name)) {
+        difference.removed += 1;
+        remove(&mut tx, key, (name, language)).await?;
+    }
+    let stale = told(&mut tx, key).await? != changes;
+    sql(
+        "INSERT INTO synced (tenant_id, connector_id, waba_id, read_at, stale) \
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant_id, connector_id) \
+         DO UPDATE SET waba_id = excluded.waba_id, read_at = excluded.read_at, \
+         stale = excluded.stale",
+    )
+    .bind(key.0)
+    .bind(key.1)
+    .bind(waba_id)
+    .bind(began.as_micros())
+    .bind(stale)
+    .execute(&mut tx)
+    .await?;
+    if stale {
+        tx.notify(STALE, "").await?;
+    }
+    lib_platform::failpoint!("templates.commit");
+    tx.commit().await?;
+    Ok(difference)
 }
 
-/// Stores a template, new or changed.
+fn named(record: Record) -> ((String, String), Record) {
+    ((record.name.clone(), record.language.clone()), record)
+}
+
+/// Stores templates, new or changed; each once.
 pub(crate) async fn put(
     tx: &mut Tx,
     (tenant, connector): Key<'_>,
-    record: &Record,
+    records: &[&Record],
 ) -> Result<(), StorageError> {
-    sqlx::query(
-        "INSERT INTO template (tenant_id, connector_id, name, language, category, status, \
-         meta_id, components, quality, rejected_reason, parameter_format) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
-         ON CONFLICT (tenant_id, connector_id, name, language) DO UPDATE SET \
+    let mut rows = Insert::into(
+        "template (tenant_id, connector_id, name, language, category, status, meta_id, \
+         components, quality, rejected_reason, parameter_format)",
+    )
+    .on_conflict(
+        "ON CONFLICT (tenant_id, connector_id, name, language) DO UPDATE SET \
          category = excluded.category, status = excluded.status, meta_id = excluded.meta_id, \
          components = excluded.components, quality = excluded.quality, \
          rejected_reason = excluded.rejected_reason, \
          parameter_format = excluded.parameter_format",
-    )
-    .bind(tenant)
-    .bind(connector)
-    .bind(&record.name)
-    .bind(&record.language)
-    .bind(&record.category)
-    .bind(&record.status)
-    .bind(&record.meta_id)
-    .bind(&record.components)
-    .bind(&record.quality)
-    .bind(&record.rejected_reason)
-    .bind(&record.parameter_format)
-    .execute(&mut **tx)
-    .await?;
+    );
+    for record in records {
+        rows.row([
+            tenant.into(),
+            connector.into(),
+            (&record.name).into(),
+            (&record.language).into(),
+            (&record.category).into(),
+            (&record.status).into(),
+            (&record.meta_id).into(),
+            (&record.components).into(),
+            (&record.quality).into(),
+            (&record.rejected_reason).into(),
+            (&record.parameter_format).into(),
+        ]);
+    }
+    rows.execute(tx).await?;
     Ok(())
 }
 
@@ -303,7 +350,7 @@ pub(crate) async fn remove(
     (tenant, connector): Key<'_>,
     (name, language): (&str, &str),
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    sql(
         "DELETE FROM template WHERE tenant_id = $1 AND connector_id = $2 AND name = $3 \
          AND language = $4",
     )
@@ -311,32 +358,46 @@ pub(crate) async fn remove(
     .bind(connector)
     .bind(name)
     .bind(language)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Notes that a connector must be read again.
+/// Notes that the log has told of a change.
+pub(crate) async fn count_told(
+    tx: &mut Tx,
+    (tenant, connector): Key<'_>,
+) -> Result<(), StorageError> {
+    sql(
+        "INSERT INTO told (tenant_id, connector_id, changes) VALUES ($1, $2, 1) \
+         ON CONFLICT (tenant_id, connector_id) DO UPDATE SET changes = told.changes + 1",
+    )
+    .bind(tenant)
+    .bind(connector)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes that a connector must be read again, and announces it.
 pub(crate) async fn mark_stale(
     tx: &mut Tx,
     (tenant, connector): Key<'_>,
 ) -> Result<(), StorageError> {
-    sqlx::query("UPDATE synced SET stale = 1 WHERE tenant_id = $1 AND connector_id = $2")
+    sql("UPDATE synced SET stale = 1 WHERE tenant_id = $1 AND connector_id = $2")
         .bind(tenant)
         .bind(connector)
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
-    Ok(())
+    tx.notify(STALE, "").await
 }
 
 /// Moves the position in the log, with the transaction in which its entries took effect.
 pub(crate) async fn move_to(tx: &mut Tx, cursor: &str) -> Result<(), StorageError> {
-    sqlx::query(
-        "INSERT INTO position (id, cursor) VALUES (1, $1) \
-         ON CONFLICT (id) DO UPDATE SET cursor = excluded.cursor",
-    )
+    sql("INSERT INTO position (id, cursor) VALUES (1, $1) \
+         ON CONFLICT (id) DO UPDATE SET cursor = excluded.cursor")
     .bind(cursor)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(())
 }
