@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use lib_storage::lease::Member;
-use lib_storage::{Database, Engine, Migration, Storage, StorageError};
+use lib_storage::redis::Redis;
+use lib_storage::{Database, Engine, Migration, Profile, Storage, StorageError};
 
 use crate::channel::{AuthorizedChannel, Peers};
 use crate::clock::Clock;
@@ -93,6 +95,30 @@ impl Context {
         Ok(database)
     }
 
+    /// The Redis of this installation. While it cannot be reached, or would lose what it confirms,
+    /// the process is not ready and says why.
+    ///
+    /// # Errors
+    /// When no address is configured or it cannot be read.
+    pub fn redis(&self) -> anyhow::Result<Redis> {
+        let servers = self.storage.servers().cloned();
+        let servers = servers.context("redis.url is not set; this service needs Redis")?;
+        let settings = servers
+            .redis
+            .context("redis.url is not set; this service needs Redis")?;
+        let redis = Redis::open(&settings)?;
+        let (watched, readiness) = (redis.clone(), self.readiness.clone());
+        let (stopped, profile) = (self.life.stopped(), servers.profile);
+        readiness.set("redis", Err("not asked yet"));
+        self.life.spawn("redis check", async move {
+            tokio::select! {
+                () = watch_redis(&watched, profile, &readiness) => {}
+                () = stopped => {}
+            }
+        });
+        Ok(redis)
+    }
+
     /// The path of an embedded database of this installation, such as `conversations.db`.
     pub fn database_file(&self, service: &str) -> PathBuf {
         let file = self.storage.file(service);
@@ -115,6 +141,18 @@ async fn watch(database: &Database, readiness: &Readiness) {
                 .as_ref()
                 .map_or_else(|why| Err(why.as_str()), |()| Ok(())),
         );
+        tokio::time::sleep(every).await;
+    }
+}
+
+/// Says again and again whether Redis can be used.
+async fn watch_redis(redis: &Redis, profile: Profile, readiness: &Readiness) {
+    let (every, patience) = DATABASE_CHECK;
+    loop {
+        let state = tokio::time::timeout(patience, redis.check_durability(profile));
+        let slow = "the server does not answer; check that it runs".to_owned();
+        let state = state.await.unwrap_or(Err(slow));
+        readiness.set("redis", state.as_ref().copied().map_err(String::as_str));
         tokio::time::sleep(every).await;
     }
 }

@@ -1,0 +1,17 @@
+#!lua flags=allow-oom
+-- Gives up parts, and with 'leave' the membership.
+-- KEYS 1 members   2 addresses   3 owners   4 until   5 fences (see beat.lua)
+-- ARGV 1 name   2 'leave' or ''   3... parts
+local me = ARGV[1]
+for i = 3, #ARGV do
+  local part = ARGV[i]
+  if redis.call('HGET', KEYS[3], part) == me then
+    redis.call('HDEL', KEYS[4], part)
+    redis.call('HSET', KEYS[3], part, '')
+  end
+end
+if ARGV[2] == 'leave' then
+  redis.call('ZREM', KEYS[1], me)
+  redis.call('HDEL', KEYS[2], me)
+end
+return 'ok'
