@@ -10,6 +10,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use crate::credential::FOR_TENANT;
 use crate::trace;
 
 /// How long a call may take until its first answer, unless the request says otherwise.
@@ -20,7 +21,10 @@ pub type AuthorizedChannel = InterceptedService<Channel, Credential>;
 
 /// Adds the credential and the trace to each call.
 #[derive(Clone, Debug)]
-pub struct Credential(MetadataValue<Ascii>);
+pub struct Credential {
+    bearer: MetadataValue<Ascii>,
+    tenant: Option<MetadataValue<Ascii>>,
+}
 
 impl Credential {
     /// A credential from a token.
@@ -29,9 +33,23 @@ impl Credential {
     /// When the token holds characters that metadata cannot carry.
     pub fn bearer(token: &str) -> anyhow::Result<Self> {
         let value = format!("Bearer {token}").parse();
-        Ok(Self(value.map_err(|_| {
-            anyhow::anyhow!("the token is not plain ASCII text")
-        })?))
+        Ok(Self {
+            bearer: value.map_err(|_| anyhow::anyhow!("the token is not plain ASCII text"))?,
+            tenant: None,
+        })
+    }
+
+    /// The operator's credential, acting for `tenant`.
+    ///
+    /// # Errors
+    /// When the tenant's id holds characters that metadata cannot carry.
+    pub fn for_tenant(self, tenant: &str) -> anyhow::Result<Self> {
+        let value = tenant.parse();
+        let value = value.map_err(|_| anyhow::anyhow!("`{tenant}` is not a tenant's id"))?;
+        Ok(Self {
+            tenant: Some(value),
+            ..self
+        })
     }
 }
 
@@ -39,7 +57,10 @@ impl Interceptor for Credential {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         request
             .metadata_mut()
-            .insert("authorization", self.0.clone());
+            .insert("authorization", self.bearer.clone());
+        if let Some(tenant) = &self.tenant {
+            request.metadata_mut().insert(FOR_TENANT, tenant.clone());
+        }
         if let Some(parent) = trace::current_traceparent().and_then(|text| text.parse().ok()) {
             request.metadata_mut().insert("traceparent", parent);
         }
@@ -84,9 +105,24 @@ impl Peers {
         addresses: impl IntoIterator<Item = (String, String)>,
         token: &str,
     ) -> anyhow::Result<Self> {
+        Self::with(addresses, &Credential::bearer(token)?)
+    }
+
+    /// The same with any credential.
+    ///
+    /// # Errors
+    /// When an address cannot be used.
+    pub fn with(
+        addresses: impl IntoIterator<Item = (String, String)>,
+        credential: &Credential,
+    ) -> anyhow::Result<Self> {
+        let channel = |address: &str| {
+            let channel = lazy_channel(address)?;
+            anyhow::Ok(InterceptedService::new(channel, credential.clone()))
+        };
         let channels = addresses
             .into_iter()
-            .map(|(service, address)| Ok((service, connect(&address, token)?)))
+            .map(|(service, address)| Ok((service, channel(&address)?)))
             .collect::<anyhow::Result<_>>()?;
         Ok(Self {
             channels: Arc::new(channels),

@@ -10,7 +10,7 @@ mod problem;
 mod settings;
 pub mod shape;
 
-pub use key::{EVERY_ROLE, Key};
+pub use key::Key;
 pub use kind::{Kind, Shown, Value, duration_text};
 pub use load::{MOST_FILE_BYTES, Outcome, PREFIX, Sources, load};
 pub use problem::Problem;

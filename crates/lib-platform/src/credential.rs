@@ -21,6 +21,12 @@ const CACHE_FOR: Duration = Duration::from_secs(60);
 /// Most tokens remembered at once.
 const CACHE_SIZE: usize = 10_000;
 
+/// Name of the service caller that is the operator of the installation.
+pub const OPERATOR: &str = "operator";
+/// Metadata in which the operator names a tenant to act as its administrator: how a new tenant gets
+/// its first users.
+pub const FOR_TENANT: &str = "frontdesk-tenant";
+
 /// What a person may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
@@ -244,6 +250,7 @@ pub(crate) async fn authenticate(
         )
         .into()),
     };
+    let outcome = outcome.and_then(|caller| on_behalf(caller, request.headers()));
     match outcome {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
@@ -251,4 +258,25 @@ pub(crate) async fn authenticate(
         }
         Err(status) => status.into_http(),
     }
+}
+
+/// The caller the operator stands in for, if the call says so; nobody else may.
+fn on_behalf(caller: Caller, headers: &http::HeaderMap) -> Result<Caller, Status> {
+    let Some(tenant) = headers.get(FOR_TENANT) else {
+        return Ok(caller);
+    };
+    if !matches!(&caller, Caller::Service { name } if name == OPERATOR) {
+        let problem = format!("only the operator may act for a tenant by `{FOR_TENANT}`");
+        return Err(Refusal::forbidden(problem).into());
+    }
+    let tenant = tenant
+        .to_str()
+        .ok()
+        .and_then(|text| TenantId::new(text).ok());
+    let tenant = tenant.ok_or_else(|| Refusal::invalid(FOR_TENANT, "not a tenant's id"))?;
+    Ok(Caller::User {
+        tenant,
+        user: OPERATOR.to_owned(),
+        roles: BTreeSet::from([Role::Administrator]),
+    })
 }

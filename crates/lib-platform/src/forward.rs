@@ -10,13 +10,14 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 
 use crate::channel::lazy_channel;
+use crate::credential::FOR_TENANT;
 use crate::refusal::Refusal;
 use crate::trace;
 
 /// Marks a call that was handed on.
 const FORWARDED: &str = "x-frontdesk-forwarded";
 /// What is handed on besides the request itself.
-const CARRIED: [&str; 2] = ["authorization", "grpc-timeout"];
+const CARRIED: [&str; 3] = ["authorization", "grpc-timeout", FOR_TENANT];
 
 /// Connections to other replicas, kept open. Cheap to clone.
 #[derive(Clone, Debug, Default)]

@@ -9,12 +9,16 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+/// How long tasks may take to end after a stop, unless told otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The life of one installation in this process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Lifecycle {
     stop: CancellationToken,
     tasks: TaskTracker,
     failure: Arc<OnceLock<String>>,
+    patience: Option<Duration>,
 }
 
 impl Lifecycle {
@@ -27,6 +31,19 @@ impl Lifecycle {
     /// and its failures are this life's.
     pub(crate) fn within(&self, stop: CancellationToken) -> Self {
         Self { stop, ..self.clone() }
+    }
+
+    /// A life whose tasks may take `patience` to end after a stop; without this, 10 s.
+    pub fn with_patience(patience: Duration) -> Self {
+        Self {
+            patience: Some(patience),
+            ..Self::default()
+        }
+    }
+
+    /// How long tasks may take to end after a stop.
+    pub fn patience(&self) -> Duration {
+        self.patience.unwrap_or(PATIENCE)
     }
 
     /// Asks everything to stop.

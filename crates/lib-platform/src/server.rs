@@ -26,8 +26,6 @@ use crate::metrics::{Metrics, http as requests, rpc};
 use crate::readiness::Readiness;
 use crate::{admin, trace};
 
-/// How long tasks may take to end after a stop.
-const DRAIN: Duration = Duration::from_secs(10);
 /// Largest gRPC message taken in: a batch of items may carry several deliveries of 4 MiB. Services
 /// and clients set it with `max_decoding_message_size`.
 pub const MAX_MESSAGE_BYTES: usize = 32 << 20;
@@ -88,8 +86,18 @@ pub struct Listeners {
     pub grpc: TcpListener,
     /// HTTP.
     pub http: Option<TcpListener>,
-    /// `/healthz`, `/readyz` and `/metrics`; without it they are among the HTTP routes.
-    pub admin: Option<TcpListener>,
+    /// `/healthz`, `/readyz` and `/metrics`.
+    pub admin: Admin,
+}
+
+/// Where `/healthz`, `/readyz` and `/metrics` are.
+pub enum Admin {
+    /// On a listener of their own.
+    Own(TcpListener),
+    /// Among the HTTP routes.
+    WithHttp,
+    /// Served already, by [`serve_admin`].
+    Elsewhere,
 }
 
 /// Binds `address` for `purpose`.
@@ -131,7 +139,6 @@ pub async fn serve(
         metrics,
         readiness,
     } = options;
-    readiness.publish(&metrics);
     let (health, health_service) = tonic_health::server::health_reporter();
     life.spawn(
         "health",
@@ -159,24 +166,40 @@ pub async fn serve(
     let mut http = http
         .layer(from_fn_with_state(requests, requests::measure))
         .layer(from_fn(trace_call));
-    let admin = admin::routes(life, &metrics, &readiness);
     match listeners.admin {
-        Some(listener) => serve_http(life, "admin", listener, admin),
-        None => http = http.merge(admin),
+        Admin::Own(listener) => serve_admin(listener, life, &metrics, &readiness),
+        Admin::WithHttp => {
+            readiness.publish(&metrics);
+            http = http.merge(admin::routes(life, &metrics, &readiness));
+        }
+        Admin::Elsewhere => {}
     }
     if let Some(listener) = listeners.http {
         serve_http(life, "http", listener, http);
     }
     life.stopped().await;
-    let drained = life.drained(DRAIN).await;
+    let patience = life.patience();
+    let drained = life.drained(patience).await;
     match life.failure() {
         Some(failure) => anyhow::bail!("{failure}"),
         None if drained => Ok(()),
         None => anyhow::bail!(
             "some tasks did not end within {} s of the stop",
-            DRAIN.as_secs()
+            patience.as_secs()
         ),
     }
+}
+
+/// Serves `/healthz`, `/readyz` and `/metrics` from now until `life` is stopped: a role shows why it
+/// is not ready before its services stand.
+pub fn serve_admin(
+    listener: TcpListener,
+    life: &Lifecycle,
+    metrics: &Metrics,
+    readiness: &Readiness,
+) {
+    readiness.publish(metrics);
+    serve_http(life, "admin", listener, admin::routes(life, metrics, readiness));
 }
 
 fn add_reflection(routes: Routes, contracts: &'static [u8]) -> anyhow::Result<Routes> {

@@ -1,7 +1,7 @@
 //! Parts that are served on ports of their own until they are told to stop.
 
 use lib_platform::channel::connect;
-use lib_platform::server::Options;
+use lib_platform::server::{Admin, Options};
 use lib_platform::{
     Authenticator, AuthorizedChannel, Caller, Clock, Context, Lifecycle, Listeners, Metrics, Parts,
     Readiness, serve,
@@ -67,7 +67,7 @@ impl Host {
         let listeners = Listeners {
             grpc,
             http: Some(http),
-            admin: None,
+            admin: Admin::WithHttp,
         };
         let options = Options {
             authenticator,

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use lib_platform::server::Options;
+use lib_platform::server::{Admin, Options};
 use lib_platform::telemetry::{LogFormat, Settings};
 use lib_platform::{Authenticator, Clock, Context, IdSource, Lifecycle, Listeners, Peers};
 use tokio::net::TcpListener;
@@ -48,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
     let listeners = Listeners {
         grpc,
         http: Some(http),
-        admin: None,
+        admin: Admin::Elsewhere,
     };
     let options = Options {
         authenticator: Authenticator::new(Clock::system(), [], None),

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lib_platform::server::Options;
+use lib_platform::server::{Admin, Options};
 use lib_platform::{Authenticator, Caller, Clock, Lifecycle, Listeners, Parts};
 use lib_proto::conversations as log;
 use lib_proto::conversations::conversation_log_service_server::{
@@ -45,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
     let listeners = Listeners {
         grpc,
         http: None,
-        admin: None,
+        admin: Admin::Elsewhere,
     };
     lib_platform::serve(Parts::new().grpc(service), listeners, options, &life).await?;
     println!("{}", sink.0.load(Ordering::Relaxed));

@@ -3,9 +3,6 @@
 use crate::config::kind::Kind;
 use crate::config::load::PREFIX;
 
-/// For [`Key::used_by`] and [`Key::needed_by`]: all roles.
-pub const EVERY_ROLE: &[&str] = &["*"];
-
 /// One setting. The loader, the checks, the example file and the documentation come from this.
 #[derive(Clone, Debug)]
 pub struct Key {
@@ -65,6 +62,6 @@ impl Key {
 fn names(roles: &[&str], role: Option<&str>) -> bool {
     match role {
         None => !roles.is_empty(),
-        Some(role) => roles.iter().any(|name| *name == "*" || *name == role),
+        Some(role) => roles.contains(&role),
     }
 }

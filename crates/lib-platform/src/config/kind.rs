@@ -177,6 +177,10 @@ impl Kind {
                     text.chars().count()
                 )
             }
+            Self::Bytes { .. } => match bytes(text) {
+                Ok(bytes) => format!("`{text}` ({bytes} bytes)"),
+                Err(_) => format!("`{}`", text.escape_debug()),
+            },
             _ => format!("`{}`", text.escape_debug()),
         }
     }

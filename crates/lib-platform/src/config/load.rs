@@ -105,11 +105,6 @@ fn take(key: &Key, text: Text, outcome: &mut Outcome) {
 
 fn missing(key: &Key, role: Option<&str>) -> Problem {
     let who = role.map_or_else(|| key.needed_by.join(", "), str::to_owned);
-    let who = if who == "*" {
-        "every role".to_owned()
-    } else {
-        who
-    };
     of_key(
         key,
         "config.missing",
