@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use core_types::Timestamp;
 use lib_platform::AuthorizedChannel;
+use lib_platform::metrics::Followed;
 use lib_platform::partition::{Held, Work};
 use lib_platform::server::MAX_MESSAGE_BYTES;
 use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
@@ -58,7 +59,7 @@ impl From<Status> for Ended {
 /// # Errors
 /// When the database refuses for good.
 pub(crate) async fn run(
-    registry: Registry,
+    (registry, followed): (Registry, Followed),
     directory: Directory,
     conversations: AuthorizedChannel,
     held: Held,
@@ -69,6 +70,7 @@ pub(crate) async fn run(
         directory: &directory,
         log,
         held: &held,
+        followed,
     };
     tokio::select! {
         ended = follower.changes() => ended,
@@ -82,6 +84,7 @@ struct Follower<'a> {
     directory: &'a Directory,
     log: Log,
     held: &'a Held,
+    followed: Followed,
 }
 
 impl Follower<'_> {
@@ -108,6 +111,7 @@ impl Follower<'_> {
 
     async fn follow_once(&self, wait: &mut Duration) -> Result<(), Ended> {
         let cursor = store::cursor(&self.registry.database).await?;
+        self.followed.reached(&cursor);
         let request = WatchRequest {
             cursor,
             ..WatchRequest::default()
@@ -116,6 +120,7 @@ impl Follower<'_> {
         let mut passed = 0;
         while let Some(batch) = stream.message().await? {
             *wait = FIRST_WAIT;
+            let last = batch.entries.last().map(|entry| entry.cursor.clone());
             for entry in batch.entries {
                 passed += 1;
                 let cursor = entry.cursor.clone();
@@ -134,6 +139,9 @@ impl Follower<'_> {
                     }
                     None => {}
                 }
+            }
+            if let Some(last) = last {
+                self.followed.reached(&last);
             }
         }
         Ok(())

@@ -6,6 +6,7 @@ mod changes;
 mod directory;
 mod follow;
 mod graph;
+mod metrics;
 mod registry;
 mod service;
 mod store;
@@ -74,14 +75,20 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
             }
         });
     let (follower, known) = (registry.clone(), directory.clone());
-    share(
+    let followed = context.metrics.followed("templates", 0);
+    let shares = share(
         follow::WORK,
         database.leases(),
         &context.me,
         &context.life,
-        move |held| follow::run(follower.clone(), known.clone(), conversations.clone(), held),
+        move |held| {
+            let follower = (follower.clone(), followed.clone());
+            follow::run(follower, known.clone(), conversations.clone(), held)
+        },
     )
     .await;
+    context.metrics.shares(follow::WORK, &shares);
+    metrics::watch(&context.metrics, &database);
     let service = Templates::new(registry, directory);
     Ok(Parts::new().grpc(TemplateServiceServer::new(service)))
 }

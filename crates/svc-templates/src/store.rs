@@ -218,6 +218,17 @@ pub(crate) async fn stale<'a>(on: impl Into<Target<'a>>) -> Result<Vec<Synced>, 
     rows.iter().map(synced_row).collect()
 }
 
+/// How many templates there are, by status.
+pub(crate) async fn statuses<'a>(
+    on: impl Into<Target<'a>>,
+) -> Result<Vec<(String, u64)>, StorageError> {
+    let rows = sql("SELECT status, COUNT(*) FROM template GROUP BY status")
+        .fetch_all(on)
+        .await?;
+    let count = |row: &Row| Ok((row.get(0)?, row.get::<i64>(1)?.unsigned_abs()));
+    rows.iter().map(count).collect()
+}
+
 /// Where in the log to go on; empty at first.
 pub(crate) async fn cursor<'a>(on: impl Into<Target<'a>>) -> Result<String, StorageError> {
     let row = sql("SELECT cursor FROM position WHERE id = 1")
