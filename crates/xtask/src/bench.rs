@@ -1,35 +1,43 @@
-//! `cargo xtask bench <name>`: builds in release mode and runs a load driver of `tests/load`.
+//! `cargo xtask bench <name> [options]`: builds in release mode and runs a load driver of
+//! `tests/load`; installs the peer chain when it is asked for.
 
 use std::process::Command;
 
+use anyhow::Context as _;
 use clap::{Args as ClapArgs, ValueEnum};
 
-use crate::tools::{cargo, run, target_dir};
+use crate::tools::{cargo, on_path, root, run, target_dir};
 
 /// Which benchmark.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     #[arg(value_enum)]
     name: Name,
-    /// Passed on to the driver; `-- --help` lists what it takes.
-    #[arg(last = true)]
+    /// Passed on to the driver; `--help` after the name lists what it takes.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     options: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Name {
-    /// Whole conversations through a whole installation.
+    /// Whole turns through a whole installation: webhook, flow, reply, statuses, ledger.
     E2e,
     /// One signed, durably admitted webhook, beside a minimal server in the same run.
     Ingress,
+    /// The highest rate that holds, as a share of Meta's sizing rule for one full number.
+    Capacity,
 }
 
 /// Builds and runs it.
 pub(crate) fn run_bench(args: &Args) -> anyhow::Result<()> {
-    let driver = match args.name {
-        Name::E2e => "bench-e2e",
-        Name::Ingress => "bench-ingress",
+    let name = match args.name {
+        Name::E2e => "e2e",
+        Name::Ingress => "ingress",
+        Name::Capacity => "capacity",
     };
+    if args.options.iter().any(|option| option == "--peer") {
+        install_peer()?;
+    }
     let build = [
         "build",
         "--release",
@@ -40,9 +48,20 @@ pub(crate) fn run_bench(args: &Args) -> anyhow::Result<()> {
     ];
     run("release build", &mut cargo(&build))?;
     let folder = target_dir()?.join("release");
-    let mut command = Command::new(folder.join(driver));
+    let mut command = Command::new(folder.join("bench"));
     command
+        .arg(name)
         .args(&args.options)
         .env("FRONTDESK_BIN", folder.join("frontdesk"));
-    run(driver, &mut command)
+    run(name, &mut command)
+}
+
+/// Exactly the packages of the lock file.
+fn install_peer() -> anyhow::Result<()> {
+    let npm = on_path("npm").context("npm is missing; the peer chain needs Node 20 or newer")?;
+    let mut install = Command::new(npm);
+    install
+        .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
+        .current_dir(root().join("tests/load/peer"));
+    run("npm ci", &mut install)
 }

@@ -4,15 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use hdrhistogram::Histogram;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
-use sha2::Sha256;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use crate::measure::{Program, Round, cpu_micros, machine_cpu_micros};
+use crate::wire::{Connection, Signer};
 
 /// The secret the examples verify with.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -48,21 +45,6 @@ fn body(number: usize) -> Vec<u8> {
     with(&"Where is my order? ".repeat(60)[..missing]).into_bytes()
 }
 
-fn request(body: &[u8], secret: &str) -> anyhow::Result<Vec<u8>> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
-    mac.update(body);
-    let signature = hex::encode(mac.finalize().into_bytes());
-    let mut request = format!(
-        "POST /webhooks/whatsapp HTTP/1.1\r\nHost: localhost\r\nUser-Agent: facebookexternalua\r\n\
-         Accept: */*\r\nContent-Type: application/json\r\n\
-         X-Hub-Signature-256: sha256={signature}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
-    request.extend_from_slice(body);
-    Ok(request)
-}
-
 impl Webhooks {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let bodies: Vec<Vec<u8>> = (0..BODIES).map(body).collect();
@@ -70,9 +52,9 @@ impl Webhooks {
             bodies.iter().all(|body| body.len() == BODY_BYTES),
             "a body has not {BODY_BYTES} bytes"
         );
-        let requests = bodies.iter().map(|body| request(body, SECRET));
+        let signer = Signer::new(SECRET)?;
         Ok(Self {
-            requests: requests.collect::<Result<_, _>>()?,
+            requests: bodies.iter().map(|body| signer.request(body)).collect(),
             bodies: bodies.into_iter().collect(),
         })
     }
@@ -85,7 +67,9 @@ impl Webhooks {
     /// The status a wrongly signed webhook is answered with.
     pub(crate) async fn forged(&self, address: &str) -> anyhow::Result<u16> {
         let mut connection = Connection::open(address).await?;
-        connection.post(&request(&body(0), "another secret")?).await
+        connection
+            .post(&Signer::new("another secret")?.request(&body(0)))
+            .await
     }
 
     /// Drives a server for `span`: each connection sends the next when the last is answered.
@@ -149,46 +133,5 @@ impl Webhooks {
             times.record(sent.elapsed().as_micros() as u64)?;
         }
         Ok(times)
-    }
-}
-
-struct Connection {
-    stream: TcpStream,
-    answer: Vec<u8>,
-}
-
-impl Connection {
-    async fn open(address: &str) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            answer: Vec::with_capacity(1_024),
-        })
-    }
-
-    /// Sends one request and reads the whole answer; returns its status.
-    async fn post(&mut self, request: &[u8]) -> anyhow::Result<u16> {
-        self.stream.write_all(request).await?;
-        self.answer.clear();
-        loop {
-            let read = self.stream.read_buf(&mut self.answer).await?;
-            ensure!(read > 0, "the server closed the connection");
-            let Some(end) = self.answer.windows(4).position(|four| four == b"\r\n\r\n") else {
-                continue;
-            };
-            let head = std::str::from_utf8(&self.answer[..end])?.to_ascii_lowercase();
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "))
-                .map_or(Ok(0), str::parse::<usize>)?;
-            if self.answer.len() >= end + 4 + length {
-                let status = head
-                    .split(' ')
-                    .nth(1)
-                    .context("an answer without a status")?;
-                return Ok(status.parse()?);
-            }
-        }
     }
 }

@@ -3,7 +3,6 @@
 //! Prints CPU per webhook of both and their ratio round by round, and asserts that forged
 //! signatures are refused and that everything answered 200 is in the inbox after `kill -9`.
 
-mod measure;
 mod meta;
 
 use std::path::{Path, PathBuf};
@@ -11,17 +10,17 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use clap::Parser;
+use clap::Args as ClapArgs;
 use serde_json::json;
 use svc_ingress::embedded::EmbeddedInbox;
 use svc_ingress::inbox::Inbox as _;
 
-use measure::{Program, Round, fsyncs_per_second, median, pin};
-use meta::Webhooks;
+use self::meta::Webhooks;
+use crate::measure::{Program, Round, fsyncs_per_second, median, pin};
 
 /// CPU of a signed, durably admitted webhook, beside a minimal server in the same run.
-#[derive(Debug, Parser)]
-struct Args {
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
     /// Rounds; each drives both servers.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
@@ -42,13 +41,12 @@ struct Args {
     json: bool,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+/// Runs it.
+pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
     let parent = args.folder.clone().unwrap_or_else(std::env::temp_dir);
     let folder = parent.join(format!("frontdesk-bench-ingress-{}", std::process::id()));
     std::fs::create_dir_all(&folder).context("cannot make the folder for the inbox")?;
-    let outcome = bench(&args, &folder).await;
+    let outcome = bench(args, &folder).await;
     let _ = std::fs::remove_dir_all(&folder);
     outcome
 }
@@ -229,7 +227,7 @@ fn example(name: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// A command on one core, where the machine can do that.
-fn on_core(program: &Path, core: usize) -> Command {
+pub(crate) fn on_core(program: &Path, core: usize) -> Command {
     let has_taskset = Command::new("taskset")
         .arg("--version")
         .stdout(Stdio::null())

@@ -22,7 +22,7 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(path: &Path, args: &[&str], core: usize) -> anyhow::Result<Self> {
-        let mut child = super::on_core(path, core)
+        let mut child = crate::ingress::on_core(path, core)
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -76,10 +76,73 @@ impl Drop for Program {
 /// CPU time of a process.
 pub(crate) fn cpu_micros(process: u32) -> anyhow::Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    let fields = stat.rsplit_once(") ").context("no command in stat")?.1;
-    let times = fields.split(' ').skip(11).take(2);
-    let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Ok(Stat::parse(&stat)?.own * TICK_MICROS)
+}
+
+/// What `/proc/PID/stat` says, times in ticks.
+struct Stat {
+    parent: u32,
+    own: u64,
+    /// Of children that have ended.
+    ended: u64,
+}
+
+impl Stat {
+    fn parse(stat: &str) -> anyhow::Result<Self> {
+        let fields = stat.rsplit_once(") ").context("no command in stat")?.1;
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let number = |at: usize| -> anyhow::Result<u64> {
+            let field = fields.get(at).context("stat is short")?;
+            Ok(field.parse()?)
+        };
+        Ok(Self {
+            parent: number(1)? as u32,
+            own: number(11)? + number(12)?,
+            ended: number(13)? + number(14)?,
+        })
+    }
+}
+
+/// CPU time of processes and all their children, also of children that have ended.
+pub(crate) fn trees_cpu_micros(roots: &[u32]) -> anyhow::Result<u64> {
+    let mut stats = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // A process may end between the listing and the reading.
+        if let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) {
+            stats.push((id, Stat::parse(&stat)?));
+        }
+    }
+    let mut members = roots.to_vec();
+    let mut ticks = 0;
+    let mut at = 0;
+    while let Some(member) = members.get(at).copied() {
+        at += 1;
+        for (id, stat) in &stats {
+            if *id == member {
+                ticks += stat.own + stat.ended;
+            } else if stat.parent == member && !members.contains(id) {
+                members.push(*id);
+            }
+        }
+    }
     Ok(ticks * TICK_MICROS)
+}
+
+/// The id of the calling thread.
+pub(crate) fn this_thread() -> anyhow::Result<u32> {
+    let link = fs::read_link("/proc/thread-self")?;
+    let name = link.file_name().and_then(|name| name.to_str());
+    Ok(name.context("/proc/thread-self names no thread")?.parse()?)
+}
+
+/// CPU time of one of our threads.
+pub(crate) fn thread_cpu_micros(thread: u32) -> anyhow::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat"))?;
+    Ok(Stat::parse(&stat)?.own * TICK_MICROS)
 }
 
 /// CPU time of the whole machine.

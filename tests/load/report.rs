@@ -1,0 +1,99 @@
+//! What runs found, in numbers a program reads and lines a person reads.
+
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+
+use crate::system::Cpu;
+use crate::turns::Outcome;
+
+/// CPU of the driver itself and of the Graph stub, in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OwnCpu {
+    /// The load generator.
+    pub(crate) generator: u64,
+    /// The Graph stub.
+    pub(crate) graph: u64,
+}
+
+/// One measured run.
+pub(crate) struct Run {
+    /// What was driven.
+    pub(crate) outcome: Outcome,
+    /// CPU of what was measured, until everything had had its effect.
+    pub(crate) cpu: Cpu,
+    /// CPU of the stand-ins.
+    pub(crate) own: OwnCpu,
+    /// What neither used, as a share of one core.
+    pub(crate) others: f64,
+}
+
+impl Run {
+    /// CPU of all services and stores per turn, in microseconds.
+    pub(crate) fn cpu_per_turn(&self) -> f64 {
+        let all: u64 = self.cpu.values().sum();
+        all as f64 / self.outcome.turns.max(1) as f64
+    }
+
+    /// Turns per second while the load lasted and until the last reply.
+    pub(crate) fn turns_per_second(&self) -> f64 {
+        let span = self.outcome.elapsed.as_secs_f64();
+        (self.outcome.turns - self.outcome.backlog as u64) as f64 / span
+    }
+
+    /// As JSON.
+    pub(crate) fn to_json(&self) -> Value {
+        let turns = self.outcome.turns.max(1) as f64;
+        let split: serde_json::Map<_, _> = self
+            .cpu
+            .iter()
+            .map(|(name, micros)| (name.clone(), json!(round(*micros as f64 / turns))))
+            .collect();
+        let outcome = &self.outcome;
+        json!({
+            "seconds": outcome.elapsed.as_secs_f64(),
+            "turns": outcome.turns,
+            "turns_per_second": round(self.turns_per_second()),
+            "replies": outcome.replies,
+            "unexpected_replies": outcome.unexpected,
+            "statuses": outcome.statuses,
+            "webhooks": outcome.turns + outcome.statuses,
+            "webhooks_refused": outcome.refused,
+            "backlog_at_the_end": outcome.backlog,
+            "drain_seconds": outcome.drain.as_secs_f64(),
+            "cpu_micros_per_turn": round(self.cpu_per_turn()),
+            "cpu_micros_per_turn_by_part": split,
+            "generator_cpu_micros_per_turn": round(self.own.generator as f64 / turns),
+            "graph_stub_cpu_micros_per_turn": round(self.own.graph as f64 / turns),
+            "others_share_of_a_core": round(self.others),
+            "ack_micros": quantiles(&outcome.acks),
+            "reply_micros": quantiles(&outcome.reply_times),
+        })
+    }
+
+    /// The split as text: `conversations 210, redis 55`, largest first.
+    pub(crate) fn split(&self) -> String {
+        let turns = self.outcome.turns.max(1) as f64;
+        let mut parts: Vec<_> = self.cpu.iter().collect();
+        parts.sort_by_key(|(_, micros)| std::cmp::Reverse(**micros));
+        let parts = parts
+            .into_iter()
+            .map(|(name, micros)| format!("{name} {:.0}", *micros as f64 / turns));
+        parts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Two digits are all that is meant.
+fn round(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// Quantiles of times in microseconds.
+pub(crate) fn quantiles(times: &Histogram<u64>) -> Value {
+    json!({"p50": times.value_at_quantile(0.5), "p99": times.value_at_quantile(0.99),
+           "max": times.max()})
+}
+
+/// Microseconds as milliseconds with one digit.
+pub(crate) fn millis(times: &Histogram<u64>, quantile: f64) -> f64 {
+    times.value_at_quantile(quantile) as f64 / 1_000.0
+}
