@@ -30,7 +30,7 @@ pub(crate) struct OpenHub {
 /// Where a tenant is served.
 pub(crate) enum Served {
     /// Here.
-    Here(OpenHub),
+    Here(Box<OpenHub>),
     /// By the replica at the other end.
     There(Channel),
 }
@@ -104,7 +104,7 @@ impl Hubs {
                 match self.shares.holder(part) {
                     Holder::Here(_) => {
                         if let Some(hub) = self.open.get(part) {
-                            return Ok(Served::Here(hub));
+                            return Ok(Served::Here(Box::new(hub)));
                         }
                     }
                     Holder::There(_) if forward::is_forwarded(metadata) => {

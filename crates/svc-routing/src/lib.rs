@@ -82,8 +82,11 @@ const ORDERS: usize = 1_024;
 /// # Errors
 /// When a store cannot be opened, or `conversations` has no address.
 pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
-    let records = context.storage.database("routing", MIGRATIONS).await?;
-    let live = LiveState::connect(&context.storage).await?;
+    let records = context.database("routing", MIGRATIONS).await?;
+    let live = match context.storage.servers() {
+        Some(_) => Some(LiveState::new(context.redis()?)),
+        None => None,
+    };
     let parts = if live.is_some() { config.parts } else { 1 };
     let open = OpenHubs::default();
     let post = Post {

@@ -5,6 +5,7 @@ mod bad_input;
 mod desks;
 mod passes;
 mod peer;
+mod place;
 mod queues;
 mod recovery;
 mod world;

@@ -2,7 +2,7 @@
 //! stopped and started again on the same folder.
 
 use core_types::Timestamp;
-use lib_platform::{AuthorizedChannel, Clock, Parts, Role};
+use lib_platform::{Authenticator, AuthorizedChannel, Clock, Parts, Role};
 use lib_proto::conversations::conversation_log_service_server::ConversationLogServiceServer;
 use lib_proto::conversations::conversation_service_server::ConversationServiceServer;
 use lib_proto::routing::desk_command::Command;
@@ -10,20 +10,22 @@ use lib_proto::routing::desk_event::Event;
 use lib_proto::routing::desk_service_client::DeskServiceClient;
 use lib_proto::routing::routing_service_client::RoutingServiceClient;
 use lib_proto::routing::{self as pb, AgentPresence};
-use lib_testkit::{Host, context, eventually, user, within};
+use lib_storage::lease::Member;
+use lib_testkit::{Host, context, eventually, tokens, user, within};
 use svc_routing::Config;
-use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use crate::peer::{Peer, TENANT};
+use crate::place::Place;
 
 pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) peer: Peer,
     pub(crate) config: Config,
-    folder: TempDir,
+    pub(crate) store: Place,
     peer_host: Host,
     running: Option<Host>,
 }
@@ -41,7 +43,7 @@ impl World {
             clock,
             peer,
             config,
-            folder: tempfile::tempdir().unwrap(),
+            store: Place::new().await,
             peer_host,
             running: None,
         };
@@ -64,23 +66,35 @@ impl World {
     }
 
     pub(crate) async fn start(&mut self) {
-        let context = context(self.folder.path(), &self.clock, &self.peer_host.url);
+        self.running = Some(self.replica("one").await);
+    }
+
+    /// One more process on the same stores.
+    pub(crate) async fn replica(&self, name: &str) -> Host {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut context = context(self.store.folder(), &self.clock, &self.peer_host.url);
+        context.storage = self.store.storage();
+        context.me = Member {
+            name: name.to_owned(),
+            address: format!("http://{}", listener.local_addr().unwrap()),
+        };
         let parts = svc_routing::start(self.config.clone(), context.clone());
+        let parts = parts.await.unwrap();
         let users = [
             ("boss", user(TENANT, "boss", Role::Supervisor)),
             ("ana", user(TENANT, "ana", Role::Agent)),
             ("ben", user(TENANT, "ben", Role::Agent)),
             ("eve", user("umbrella", "eve", Role::Administrator)),
         ];
-        let running = Host::start(parts.await.unwrap(), &context, &users).await;
-        self.running = Some(running);
+        let callers = Authenticator::new(self.clock.clone(), tokens(&users), None);
+        Host::serve(listener, parts, &context.life, callers).await
     }
 
     pub(crate) async fn stop(&mut self) {
         self.running.take().unwrap().stop().await;
     }
 
-    fn channel(&self, token: &str) -> AuthorizedChannel {
+    pub(crate) fn channel(&self, token: &str) -> AuthorizedChannel {
         self.running.as_ref().unwrap().channel(token)
     }
 
@@ -94,8 +108,17 @@ impl World {
     }
 
     pub(crate) async fn try_desk(&self, token: &str) -> Result<Desk, Status> {
+        self.desk_at(self.channel(token), token).await
+    }
+
+    /// A desk at a given replica.
+    pub(crate) async fn desk_at(
+        &self,
+        channel: AuthorizedChannel,
+        token: &str,
+    ) -> Result<Desk, Status> {
         let (commands, receiver) = mpsc::channel(16);
-        let mut client = DeskServiceClient::new(self.channel(token));
+        let mut client = DeskServiceClient::new(channel);
         let events = client.desk(ReceiverStream::new(receiver)).await?;
         Ok(Desk {
             commands,
@@ -211,7 +234,7 @@ impl Desk {
         self.commands.send(command).await.unwrap();
     }
 
-    async fn message(&mut self) -> Result<Option<pb::DeskEvent>, Status> {
+    pub(crate) async fn message(&mut self) -> Result<Option<pb::DeskEvent>, Status> {
         within(self.events.message()).await
     }
 

@@ -1,0 +1,116 @@
+//! Two replicas on the same stores: a desk is served wherever it is opened, nobody has two owners,
+//! and what one replica began the other goes on with.
+
+use std::time::Duration;
+
+use lib_platform::AuthorizedChannel;
+use lib_proto::routing as pb;
+use lib_proto::routing::desk_command::Command;
+use lib_proto::routing::desk_event::Event;
+use lib_proto::routing::routing_service_client::RoutingServiceClient;
+use lib_testkit::eventually;
+
+use crate::world::{Desk, World};
+
+/// A desk opened at `channel`, ready for work.
+async fn ready_at(world: &World, channel: AuthorizedChannel, agent: &str) -> Desk {
+    let mut desk = world.desk_at(channel, agent).await.unwrap();
+    desk.send(Command::Open(pb::OpenDesk { capacity: 2 })).await;
+    assert!(matches!(desk.next().await, Event::Snapshot(_)));
+    assert!(desk.done().await.accepted);
+    let done = desk.presence(pb::AgentPresence::Ready).await;
+    assert!(done.accepted, "{}", done.message);
+    desk
+}
+
+async fn sales_at(channel: AuthorizedChannel) -> Result<pb::Queue, tonic::Status> {
+    let id = "sales".to_owned();
+    let request = pb::GetQueueRequest { id };
+    let answer = RoutingServiceClient::new(channel).get_queue(request).await;
+    answer.map(tonic::Response::into_inner)
+}
+
+#[tokio::test]
+async fn a_desk_is_served_by_whichever_replica_it_reaches() {
+    let mut world = World::new().await;
+    let other = world.replica("two").await;
+    assert_eq!(sales_at(other.channel("boss")).await.unwrap().name, "Sales");
+    let mut ana = ready_at(&world, other.channel("ana"), "ana").await;
+    world.queue("c1.e1");
+    let offer = ana.offered().await;
+    assert!(ana.accept(&offer).await.accepted);
+    world.peer.story_of("c1.e1", 3).await;
+    world.queue("c2.e1");
+    let open = ana.offered().await;
+    assert_eq!(open.engagement_id, "c2.e1");
+
+    // The first replica ends; the second takes its tenants over with all they have.
+    world.stop().await;
+    let again = eventually(async || {
+        let mut desk = world.desk_at(other.channel("ana"), "ana").await.ok()?;
+        desk.send(Command::Open(pb::OpenDesk { capacity: 0 })).await;
+        match desk.message().await.ok()??.event? {
+            Event::Snapshot(snapshot) => Some((desk, snapshot)),
+            _ => None,
+        }
+    });
+    let (mut ana, snapshot) = again.await;
+    let owned: Vec<&str> = snapshot
+        .engagements
+        .iter()
+        .map(|engagement| engagement.engagement_id.as_str())
+        .collect();
+    assert_eq!(owned, ["c1.e1"], "what was accepted is kept");
+    let offer = ana.offered().await;
+    assert_eq!(offer.engagement_id, "c2.e1", "what waited is offered again");
+    assert!(ana.accept(&offer).await.accepted);
+    let assigned = world.peer.story("c2.e1");
+    let owners = assigned.iter().filter(|line| line.starts_with("assigned"));
+    assert_eq!(owners.count(), 1, "{assigned:?}");
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_is_unavailable_while_it_moves_and_then_served_again() {
+    let mut world = World::new().await;
+    let other = world.replica("two").await;
+    world.stop().await;
+    let served = async || sales_at(other.channel("boss")).await.ok();
+    assert_eq!(eventually(served).await.name, "Sales");
+    // A replica that comes back finds everything too.
+    world.start().await;
+    let served = async || sales_at(world.channel("boss")).await.ok();
+    assert_eq!(eventually(served).await.name, "Sales");
+    other.stop().await;
+    let served = async || {
+        let state = tokio::time::timeout(Duration::from_secs(5), sales_at(world.channel("boss")));
+        state.await.ok()?.ok()
+    };
+    assert_eq!(eventually(served).await.name, "Sales");
+}
+
+#[tokio::test]
+async fn routing_state_lost_with_its_redis_is_read_from_the_log_again() {
+    let mut world = World::new().await;
+    let mut ana = world.ready("ana", 2).await;
+    world.queue("c1.e1");
+    let offer = ana.offered().await;
+    assert!(ana.accept(&offer).await.accepted);
+    world.peer.story_of("c1.e1", 3).await;
+    world.queue("c2.e1");
+    let waiting = ana.offered().await;
+    assert_eq!(waiting.engagement_id, "c2.e1");
+    world.stop().await;
+    let (_, server) = world.store.servers.as_ref().unwrap();
+    // As if its disk were gone.
+    let mut connection = server.connect().await;
+    let emptied = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
+    emptied.unwrap();
+    world.start().await;
+    world
+        .state_when("sales", |state| state.waiting.len() == 1)
+        .await;
+    let (_ana, snapshot) = world.desk("ana", 0).await;
+    assert_eq!(snapshot.engagements[0].engagement_id, "c1.e1");
+    assert_eq!(snapshot.engagements.len(), 1);
+}
