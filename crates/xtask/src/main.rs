@@ -2,6 +2,7 @@
 
 mod bench;
 mod checks;
+mod cluster;
 mod tools;
 
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ enum Command {
     Ci,
     /// Measure. Each benchmark asserts that what it measures is right.
     Bench(bench::Args),
+    /// Every role as a process of its own, with PostgreSQL and Redis, on this machine.
+    Cluster(cluster::Args),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Command::Test => checks::test(),
         Command::Ci => checks::ci(),
         Command::Bench(args) => bench::run_bench(&args),
+        Command::Cluster(args) => cluster::run_cluster(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
