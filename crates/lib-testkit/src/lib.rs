@@ -5,6 +5,7 @@
 mod directory;
 mod host;
 mod log;
+mod place;
 pub mod servers;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use lib_platform::{Caller, Clock, Context, IdSource, Lifecycle, Peers, Role};
 pub use directory::{Directory, number};
 pub use host::Host;
 pub use log::Log;
+pub use place::Place;
 
 /// The token of a service; every host knows it.
 pub const SERVICE: &str = "service";

@@ -40,15 +40,15 @@ impl Tally {
 }
 
 impl Instruments {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    pub(crate) fn new(metrics: &Metrics, part: u16) -> Self {
         Self {
             unrated: metrics.counter(
                 "frontdesk_unrated_messages_total",
                 "Delivered messages that could not be rated when they were first seen; see \
-                 ListUnrated",
+                 the statement",
                 &[],
             ),
-            followed: metrics.followed("billing", 0),
+            followed: metrics.followed("billing", part),
             metrics: metrics.clone(),
         }
     }

@@ -1,13 +1,15 @@
 //! Reading the ledger: statements, journals, counts. `tenant` is `None` for services, which see
 //! all.
 
+use std::fmt::Write as _;
+
 use core_billing::Month;
 use core_types::Timestamp;
 use lib_proto::billing::{Journal, Posting, StatementLine, UnratedMessage};
 use lib_proto::common::Money;
 use lib_proto::timestamp_opt;
-use lib_storage::StorageError;
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use lib_storage::query::Query;
+use lib_storage::{Row, StorageError, Value, list, sql};
 
 use crate::store::Store;
 
@@ -30,103 +32,127 @@ pub(crate) struct JournalFilter<'a> {
     pub most: usize,
 }
 
-#[derive(FromRow)]
-struct LineRow {
-    number_id: String,
-    country: String,
-    market: String,
-    category: String,
-    pricing_type: String,
-    currency: String,
-    rate_micros: i64,
-    messages: i64,
-    amount_micros: i64,
+/// Builds a query whose conditions depend on what is asked for.
+struct Narrowed {
+    conditions: String,
+    values: Vec<Value>,
 }
 
-#[derive(FromRow)]
-struct JournalRow {
-    seq: i64,
-    id: String,
-    message_id: String,
-    wamid: String,
-    occurred_at: i64,
-    posted_at: i64,
-    explanation: String,
-    reverses: Option<String>,
-    #[sqlx(flatten)]
-    line: LineRow,
-}
-
-impl From<LineRow> for StatementLine {
-    fn from(row: LineRow) -> Self {
-        let money = |micros| Money {
-            currency_code: row.currency.clone(),
-            micros,
+impl Narrowed {
+    /// Conditions for those columns that have a value; placeholders count from 1.
+    fn by<const N: usize>(filter: [(&str, Option<&str>); N]) -> Self {
+        let mut narrowed = Self {
+            conditions: String::new(),
+            values: Vec::new(),
         };
-        Self {
-            rate: Some(money(row.rate_micros)),
-            amount: Some(money(row.amount_micros)),
-            number_id: row.number_id,
-            country: row.country,
-            market: row.market,
-            category: row.category,
-            pricing_type: row.pricing_type,
-            messages: u64::try_from(row.messages).unwrap_or(0),
+        for (column, value) in filter {
+            if let Some(value) = value {
+                narrowed.values.push(value.into());
+                let place = narrowed.values.len();
+                // Writing to a String does not fail.
+                let _ = write!(narrowed.conditions, " AND {column} = ${place}");
+            }
         }
+        narrowed
+    }
+
+    /// Another value; returns its placeholder.
+    fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    fn query(self, text: String) -> Query {
+        self.values.into_iter().fold(sql(text), Query::bind)
     }
 }
 
-/// Adds what narrows a query down to a tenant, a month and a number.
-fn narrow(query: &mut QueryBuilder<Sqlite>, filter: [(&str, Option<&str>); 3]) {
-    for (column, value) in filter {
-        if let Some(value) = value {
-            query
-                .push(format!(" AND {column} = "))
-                .push_bind(value.to_owned());
-        }
-    }
+/// A line from columns of these names.
+fn line(row: &Row) -> Result<StatementLine, StorageError> {
+    let currency: String = row.get("currency")?;
+    let money = |micros| Money {
+        currency_code: currency.clone(),
+        micros,
+    };
+    Ok(StatementLine {
+        rate: Some(money(row.get("rate_micros")?)),
+        amount: Some(money(row.get("amount_micros")?)),
+        number_id: row.get("number_id")?,
+        country: row.get("country")?,
+        market: row.get("market")?,
+        category: row.get("category")?,
+        pricing_type: row.get("pricing_type")?,
+        messages: u64::try_from(row.get::<i64>("messages")?).unwrap_or(0),
+    })
+}
+
+/// The order of a statement's lines.
+fn line_order(line: &StatementLine) -> impl Ord + use<> {
+    let micros = |money: &Option<Money>| money.as_ref().map_or(0, |money| money.micros);
+    let currency = line.rate.as_ref().map(|rate| rate.currency_code.clone());
+    (
+        line.number_id.clone(),
+        currency,
+        line.category.clone(),
+        line.country.clone(),
+        line.market.clone(),
+        line.pricing_type.clone(),
+        micros(&line.rate),
+    )
+}
+
+fn time(micros: i64) -> Option<prost_types::Timestamp> {
+    timestamp_opt(Some(Timestamp::from_micros(micros)))
 }
 
 impl Store {
-    /// A month's bill, of one number or of all.
+    /// A month's bill, of one number or of all. It is one statement, so that no message is between
+    /// the lines and what is unrated.
     pub(crate) async fn bill(
         &self,
         tenant: Option<&str>,
         month: Month,
         number: Option<&str>,
     ) -> Result<Bill, StorageError> {
-        let mut tx = self.database.readers().begin().await?;
         let month = month.to_string();
-        let filter = [
+        let mut narrowed = Narrowed::by([
             ("tenant_id", tenant),
             ("month", Some(month.as_str())),
             ("number_id", number),
-        ];
-        let mut query = QueryBuilder::new(
-            "SELECT number_id, country, market, category, pricing_type, currency, rate_micros, \
-             COUNT(*) AS messages, SUM(amount_micros) AS amount_micros \
-             FROM usage_record WHERE 1 = 1",
+        ]);
+        let most = narrowed.bind(MOST_UNRATED);
+        let conditions = &narrowed.conditions;
+        let text = format!(
+            "SELECT CAST(0 AS BIGINT) AS kind, number_id, country, market, category, \
+             pricing_type, currency, rate_micros, COUNT(*) AS messages, \
+             CAST(SUM(amount_micros) AS BIGINT) AS amount_micros \
+             FROM usage_record WHERE 1 = 1{conditions} GROUP BY 2, 3, 4, 5, 6, 7, 8 \
+             UNION ALL SELECT 1, number_id, message_id, reason, wamid, '', '', occurred_at, 0, 0 \
+             FROM (SELECT * FROM unrated WHERE 1 = 1{conditions} \
+             ORDER BY occurred_at, number_id, wamid LIMIT {most}) AS listed \
+             UNION ALL SELECT 2, '', '', '', '', '', '', COUNT(*), 0, 0 \
+             FROM unrated WHERE 1 = 1{conditions}"
         );
-        narrow(&mut query, filter);
-        query.push(" GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 6, 4, 2, 3, 5, 7");
-        let lines: Vec<LineRow> = query.build_query_as().fetch_all(&mut *tx).await?;
-        let mut query =
-            QueryBuilder::new("SELECT message_id, reason, occurred_at FROM unrated WHERE 1 = 1");
-        narrow(&mut query, filter);
-        query
-            .push(" ORDER BY occurred_at, number_id, wamid LIMIT ")
-            .push_bind(MOST_UNRATED);
-        let unrated: Vec<(String, String, i64)> =
-            query.build_query_as().fetch_all(&mut *tx).await?;
-        let mut query = QueryBuilder::new("SELECT COUNT(*) FROM unrated WHERE 1 = 1");
-        narrow(&mut query, filter);
-        let all: i64 = query.build_query_scalar().fetch_one(&mut *tx).await?;
-        let message = |(message_id, reason, occurred_at)| UnratedMessage {
-            message_id,
-            reason,
-            occurred_at: timestamp_opt(Some(Timestamp::from_micros(occurred_at))),
-        };
-        let mut unrated: Vec<UnratedMessage> = unrated.into_iter().map(message).collect();
+        let (mut lines, mut aside, mut all) = (Vec::new(), Vec::new(), 0);
+        for row in narrowed.query(text).fetch_all(&self.database).await? {
+            match row.get::<i64>("kind")? {
+                0 => lines.push(line(&row)?),
+                1 => {
+                    let (number, wamid): (String, String) = (row.get(1)?, row.get(4)?);
+                    let occurred_at: i64 = row.get(7)?;
+                    let message = UnratedMessage {
+                        message_id: row.get(2)?,
+                        reason: row.get(3)?,
+                        occurred_at: time(occurred_at),
+                    };
+                    aside.push(((occurred_at, number, wamid), message));
+                }
+                _ => all = row.get(7)?,
+            }
+        }
+        lines.sort_by_cached_key(line_order);
+        aside.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut unrated: Vec<UnratedMessage> = aside.into_iter().map(|(_, each)| each).collect();
         if all > MOST_UNRATED {
             unrated.push(UnratedMessage {
                 message_id: String::new(),
@@ -134,57 +160,51 @@ impl Store {
                 occurred_at: None,
             });
         }
-        Ok(Bill {
-            lines: lines.into_iter().map(Into::into).collect(),
-            unrated,
-        })
+        Ok(Bill { lines, unrated })
     }
 
-    /// Journals with their positions, oldest first.
+    /// Journals with their positions, oldest first. Those of one tenant are always listed in the
+    /// order in which they were kept; of several tenants only roughly, where several replicas write.
     pub(crate) async fn journals(
         &self,
         filter: JournalFilter<'_>,
     ) -> Result<Vec<(i64, Journal)>, StorageError> {
-        let mut tx = self.database.readers().begin().await?;
-        let mut query = QueryBuilder::new(
-            "SELECT j.seq, j.id, j.posted_at, j.reverses, u.message_id, u.wamid, u.occurred_at, \
-             u.explanation, u.number_id, u.country, u.market, u.category, u.pricing_type, \
-             u.currency, u.rate_micros, u.amount_micros, 1 AS messages \
-             FROM journal j JOIN usage_record u ON u.seq = j.usage_seq WHERE j.seq > ",
-        );
-        query.push_bind(filter.after);
         let month = filter.month.map(|month| month.to_string());
         let message = Some(filter.message_id).filter(|id| !id.is_empty());
-        let columns = [
+        let mut narrowed = Narrowed::by([
             ("j.tenant_id", filter.tenant),
             ("u.month", month.as_deref()),
             ("u.message_id", message),
-        ];
-        narrow(&mut query, columns);
-        query
-            .push(" ORDER BY j.seq LIMIT ")
-            .push_bind(i64::try_from(filter.most).unwrap_or(i64::MAX));
-        let rows: Vec<JournalRow> = query.build_query_as().fetch_all(&mut *tx).await?;
-        let mut journals: Vec<(i64, Journal)> = rows.into_iter().map(journal).collect();
+        ]);
+        let after = narrowed.bind(filter.after);
+        let most = narrowed.bind(i64::try_from(filter.most).unwrap_or(i64::MAX));
+        let conditions = &narrowed.conditions;
+        let text = format!(
+            "SELECT j.seq, j.id, j.posted_at, j.reverses, u.message_id, u.wamid, u.occurred_at, \
+             u.explanation, u.number_id, u.country, u.market, u.category, u.pricing_type, \
+             u.currency, u.rate_micros, u.amount_micros, CAST(1 AS BIGINT) AS messages \
+             FROM journal j JOIN usage_record u ON u.seq = j.usage_seq \
+             WHERE j.seq > {after}{conditions} ORDER BY j.seq LIMIT {most}"
+        );
+        let rows = narrowed.query(text).fetch_all(&self.database).await?;
+        let mut journals: Vec<(i64, Journal)> =
+            rows.iter().map(journal).collect::<Result<_, _>>()?;
         if journals.is_empty() {
             return Ok(journals);
         }
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT journal_seq, account, currency, amount_micros FROM posting \
-             WHERE journal_seq IN (",
+        // A journal that can be read has all its legs.
+        let seqs: Vec<i64> = journals.iter().map(|(seq, _)| *seq).collect();
+        let legs = sql(
+            "SELECT p.journal_seq, p.account, p.currency, p.amount_micros FROM each($1) w \
+             JOIN posting p ON p.journal_seq = CAST(w.c0 AS BIGINT) ORDER BY p.journal_seq, p.leg",
         );
-        let mut list = query.separated(", ");
-        for (seq, _) in &journals {
-            list.push_bind(*seq);
-        }
-        query.push(") ORDER BY journal_seq, leg");
-        let legs = query.build_query_as().persistent(false);
-        let legs: Vec<(i64, String, String, i64)> = legs.fetch_all(&mut *tx).await?;
-        for (seq, account, currency_code, micros) in legs {
+        for row in legs.bind(list(&seqs)).fetch_all(&self.database).await? {
+            let seq: i64 = row.get(0)?;
             let amount = Some(Money {
-                currency_code,
-                micros,
+                currency_code: row.get(2)?,
+                micros: row.get(3)?,
             });
+            let account = row.get(1)?;
             if let Ok(at) = journals.binary_search_by_key(&seq, |(seq, _)| *seq) {
                 journals[at].1.postings.push(Posting { account, amount });
             }
@@ -194,12 +214,14 @@ impl Store {
 
     /// How many journals there are.
     pub(crate) async fn journal_count(&self, tenant: Option<&str>) -> Result<u64, StorageError> {
-        let mut query = QueryBuilder::new("SELECT COUNT(*) FROM journal WHERE 1 = 1");
-        narrow(&mut query, [("tenant_id", tenant), ("", None), ("", None)]);
-        let count: i64 = query
-            .build_query_scalar()
-            .fetch_one(self.database.readers())
-            .await?;
+        let narrowed = Narrowed::by([("tenant_id", tenant)]);
+        let conditions = &narrowed.conditions;
+        let text = format!("SELECT COUNT(*) FROM journal WHERE 1 = 1{conditions}");
+        let count: i64 = narrowed
+            .query(text)
+            .fetch_one(&self.database)
+            .await?
+            .get(0)?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
@@ -209,29 +231,26 @@ impl Store {
         number: &str,
         month: Month,
     ) -> Result<u32, StorageError> {
-        let count: i64 = sqlx::query_scalar(
-            "SELECT COUNT(*) FROM usage_record \
-             WHERE number_id = $1 AND month = $2 AND counts = 1",
-        )
+        let count = sql("SELECT COUNT(*) FROM usage_record \
+             WHERE number_id = $1 AND month = $2 AND counts = 1")
         .bind(number)
-        .bind(month.to_string())
-        .fetch_one(self.database.readers())
-        .await?;
+        .bind(month.to_string());
+        let count: i64 = count.fetch_one(&self.database).await?.get(0)?;
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 }
 
-fn journal(row: JournalRow) -> (i64, Journal) {
+fn journal(row: &Row) -> Result<(i64, Journal), StorageError> {
     let journal = Journal {
-        id: row.id,
-        message_id: row.message_id,
-        whatsapp_message_id: row.wamid,
-        occurred_at: timestamp_opt(Some(Timestamp::from_micros(row.occurred_at))),
-        posted_at: timestamp_opt(Some(Timestamp::from_micros(row.posted_at))),
-        explanation: row.explanation,
+        id: row.get("id")?,
+        message_id: row.get("message_id")?,
+        whatsapp_message_id: row.get("wamid")?,
+        occurred_at: time(row.get("occurred_at")?),
+        posted_at: time(row.get("posted_at")?),
+        explanation: row.get("explanation")?,
         postings: Vec::new(),
-        line: Some(row.line.into()),
-        reverses: row.reverses.unwrap_or_default(),
+        line: Some(line(row)?),
+        reverses: row.get::<Option<String>>("reverses")?.unwrap_or_default(),
     };
-    (row.seq, journal)
+    Ok((row.get("seq")?, journal))
 }

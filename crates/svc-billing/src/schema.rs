@@ -1,13 +1,39 @@
 //! The tables of the billing service. Ledger tables only grow: triggers refuse every change, and a
-//! journal is checked again when its last leg is written, whatever program writes it.
+//! journal is checked again by the database, whatever program writes it: on SQLite when its last leg
+//! is written, on PostgreSQL at the commit. A journal that stands has all its legs, and no leg can be
+//! added after the last one, so a balanced pair appended later is refused too.
 
 use lib_storage::Migration;
 
 /// Every step of the schema.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "ledger",
-    sql: "
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "ledger",
+        sql: LEDGER,
+    },
+    Migration {
+        version: 2,
+        name: "the log is followed in parts",
+        sql: PARTS,
+    },
+];
+
+/// `follow_part.cursor` is what has had its effect for certain; `seen` is for people: every entry of
+/// the part up to there was looked at.
+const PARTS: &str = "
+CREATE TABLE follow_part (
+    part BIGINT PRIMARY KEY,
+    parts BIGINT NOT NULL,
+    cursor TEXT NOT NULL,
+    seen TEXT NOT NULL
+);
+INSERT INTO follow_part (part, parts, cursor, seen)
+SELECT 0, 1, cursor, cursor FROM follow WHERE cursor <> '';
+DROP TABLE follow;
+";
+
+const LEDGER: &str = r#"
 CREATE TABLE follow (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     cursor TEXT NOT NULL
@@ -75,6 +101,7 @@ CREATE TABLE unrated (
 );
 CREATE INDEX unrated_by_month ON unrated (tenant_id, month, occurred_at);
 
+--only sqlite
 CREATE TRIGGER usage_record_stays BEFORE UPDATE ON usage_record
 BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
 CREATE TRIGGER usage_record_is_kept BEFORE DELETE ON usage_record
@@ -95,5 +122,46 @@ WHEN NEW.leg = (SELECT legs FROM journal WHERE seq = NEW.journal_seq)
     AND (SELECT SUM(amount_micros) <> 0 OR COUNT(*) <> NEW.leg OR COUNT(DISTINCT currency) <> 1
          FROM posting WHERE journal_seq = NEW.journal_seq)
 BEGIN SELECT RAISE(ABORT, 'the journal does not balance'); END;
-",
-}];
+--only postgres
+CREATE SEQUENCE usage_seq;
+ALTER TABLE unrated ALTER COLUMN reason TYPE TEXT COLLATE "C";
+
+CREATE FUNCTION ledger_only_grows() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'the ledger only grows; journals are reversed, never changed'; END $$;
+CREATE TRIGGER usage_record_stays BEFORE UPDATE OR DELETE ON usage_record
+FOR EACH ROW EXECUTE FUNCTION ledger_only_grows();
+CREATE TRIGGER usage_record_is_kept BEFORE TRUNCATE ON usage_record
+FOR EACH STATEMENT EXECUTE FUNCTION ledger_only_grows();
+CREATE TRIGGER journal_stays BEFORE UPDATE OR DELETE ON journal
+FOR EACH ROW EXECUTE FUNCTION ledger_only_grows();
+CREATE TRIGGER journal_is_kept BEFORE TRUNCATE ON journal
+FOR EACH STATEMENT EXECUTE FUNCTION ledger_only_grows();
+CREATE TRIGGER posting_stays BEFORE UPDATE OR DELETE ON posting
+FOR EACH ROW EXECUTE FUNCTION ledger_only_grows();
+CREATE TRIGGER posting_is_kept BEFORE TRUNCATE ON posting
+FOR EACH STATEMENT EXECUTE FUNCTION ledger_only_grows();
+
+CREATE FUNCTION posting_belongs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.leg > (SELECT legs FROM journal WHERE seq = NEW.journal_seq) THEN
+        RAISE EXCEPTION 'the journal has all its legs';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER posting_belongs BEFORE INSERT ON posting
+FOR EACH ROW EXECUTE FUNCTION posting_belongs();
+
+CREATE FUNCTION journal_balances() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM posting WHERE journal_seq = NEW.seq
+        HAVING COUNT(*) <> NEW.legs OR COUNT(DISTINCT currency) <> 1 OR SUM(amount_micros) <> 0
+    ) THEN
+        RAISE EXCEPTION 'the journal does not balance';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER journal_balances AFTER INSERT ON journal
+DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION journal_balances();
+--both
+"#;

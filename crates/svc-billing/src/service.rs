@@ -13,10 +13,10 @@ use lib_proto::billing::{
     Quote, QuoteMessageRequest, Statement, StatementLine,
 };
 use lib_storage::StorageError;
-use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use crate::payers::Payers;
+use crate::progress;
 use crate::read::JournalFilter;
 use crate::store::Store;
 
@@ -26,7 +26,7 @@ pub(crate) struct Billing {
     pub store: Store,
     pub book: Arc<PriceBook>,
     pub clock: Clock,
-    pub progress: Arc<watch::Sender<String>>,
+    pub progress: progress::Progress,
 }
 
 /// Whose ledger the caller may see; `None` means everybody's.
@@ -40,7 +40,7 @@ fn tenant<T>(request: &Request<T>) -> Result<Option<String>, Status> {
 }
 
 fn storage(error: StorageError) -> Refusal {
-    Refusal::internal(&error)
+    error.into()
 }
 
 fn month(text: &str) -> Result<Month, Refusal> {
@@ -74,7 +74,7 @@ impl BillingService for Billing {
         let month = month(&request.month)?;
         let number = Some(request.number_id.as_str()).filter(|id| !id.is_empty());
         // The cursor first: what is read after it holds at least that much.
-        let cursor = self.progress.borrow().clone();
+        let cursor = self.progress.of(tenant.as_deref()).await.map_err(storage)?;
         let bill = self.store.bill(tenant.as_deref(), month, number);
         let bill = bill.await.map_err(storage)?;
         Ok(Response::new(Statement {
@@ -168,7 +168,7 @@ impl BillingService for Billing {
         request: Request<GetProgressRequest>,
     ) -> Result<Response<Progress>, Status> {
         let tenant = tenant(&request)?;
-        let cursor = self.progress.borrow().clone();
+        let cursor = self.progress.of(tenant.as_deref()).await.map_err(storage)?;
         let journals = self.store.journal_count(tenant.as_deref());
         Ok(Response::new(Progress {
             cursor,

@@ -15,7 +15,8 @@ use lib_proto::billing::{
 };
 use lib_proto::conversations::LogEntry;
 use lib_proto::conversations::log_entry::Event;
-use lib_testkit::{SERVICE, at};
+use lib_storage::{Database, sql};
+use lib_testkit::{Place, SERVICE, at};
 use support::{Client, billing, caught_up, client, entry, peers};
 use tonic::Code;
 
@@ -87,12 +88,19 @@ fn posted(journals: &[Journal]) -> BTreeMap<String, i64> {
     sums
 }
 
-#[tokio::test]
-async fn each_message_is_charged_once_in_any_order_over_restarts() {
+lib_testkit::on_both_engines! {
+    each_message_is_charged_once_in_any_order_over_restarts,
+    tenants_and_roles_have_walls,
+    what_cannot_be_rated_is_shown_and_stops_nothing,
+    free_messages_are_counted_and_months_are_the_accounts_own,
+    quotes_know_how_much_of_the_free_tier_is_used,
+    the_ledger_refuses_to_change,
+}
+
+async fn each_message_is_charged_once_in_any_order_over_restarts(place: &Place) {
     let clock = Clock::virtual_at(at(NOON));
-    let folder = tempfile::tempdir().unwrap();
     let (log, peer) = peers(&clock).await;
-    let running = billing(folder.path(), &peer.url, &clock).await;
+    let running = billing(place, &peer.url, &clock).await;
     let mut first: Vec<LogEntry> = (0..10)
         .flat_map(|n| delivered(USD, &format!("m{n}"), ("regular", "marketing")))
         .collect();
@@ -106,7 +114,7 @@ async fn each_message_is_charged_once_in_any_order_over_restarts() {
     // While billing is down the log repeats everything and adds something.
     let more = delivered(USD, "m10", ("regular", "marketing"));
     let cursor = log.append(first.into_iter().chain(more));
-    let running = billing(folder.path(), &peer.url, &clock).await;
+    let running = billing(place, &peer.url, &clock).await;
     caught_up(&running, &cursor).await;
     let mut acme = client(&running, "acme");
     let bill = statement(&mut acme, "2026-11").await;
@@ -136,12 +144,10 @@ async fn each_message_is_charged_once_in_any_order_over_restarts() {
     peer.stop().await;
 }
 
-#[tokio::test]
-async fn tenants_and_roles_have_walls() {
+async fn tenants_and_roles_have_walls(place: &Place) {
     let clock = Clock::virtual_at(at(NOON));
-    let folder = tempfile::tempdir().unwrap();
     let (log, peer) = peers(&clock).await;
-    let running = billing(folder.path(), &peer.url, &clock).await;
+    let running = billing(place, &peer.url, &clock).await;
     log.append(delivered(USD, "a", ("regular", "marketing")));
     let cursor = log.append(delivered(OTHER, "b", ("regular", "utility")));
     caught_up(&running, &cursor).await;
@@ -218,12 +224,10 @@ fn unreadable() -> [LogEntry; 2] {
     [broken, empty]
 }
 
-#[tokio::test]
-async fn what_cannot_be_rated_is_shown_and_stops_nothing() {
+async fn what_cannot_be_rated_is_shown_and_stops_nothing(place: &Place) {
     let clock = Clock::virtual_at(at(NOON));
-    let folder = tempfile::tempdir().unwrap();
     let (log, peer) = peers(&clock).await;
-    let running = billing(folder.path(), &peer.url, &clock).await;
+    let running = billing(place, &peer.url, &clock).await;
     let [broken, empty] = unreadable();
     log.append([
         broken,
@@ -291,12 +295,10 @@ async fn what_cannot_be_rated_is_shown_and_stops_nothing() {
     peer.stop().await;
 }
 
-#[tokio::test]
-async fn free_messages_are_counted_and_months_are_the_accounts_own() {
+async fn free_messages_are_counted_and_months_are_the_accounts_own(place: &Place) {
     let clock = Clock::virtual_at(at("2026-11-01T04:30:00Z"));
-    let folder = tempfile::tempdir().unwrap();
     let (log, peer) = peers(&clock).await;
-    let running = billing(folder.path(), &peer.url, &clock).await;
+    let running = billing(place, &peer.url, &clock).await;
     let free = Some(("free_customer_service", "service"));
     // New York is four hours behind until 06:00 UTC of that day.
     let mut entries = vec![entry(
@@ -329,12 +331,10 @@ async fn free_messages_are_counted_and_months_are_the_accounts_own() {
     peer.stop().await;
 }
 
-#[tokio::test]
-async fn quotes_know_how_much_of_the_free_tier_is_used() {
+async fn quotes_know_how_much_of_the_free_tier_is_used(place: &Place) {
     let clock = Clock::virtual_at(at(NOON));
-    let folder = tempfile::tempdir().unwrap();
     let (log, peer) = peers(&clock).await;
-    let running = billing(folder.path(), &peer.url, &clock).await;
+    let running = billing(place, &peer.url, &clock).await;
     let free = Some(("free_customer_service", "service"));
     let used = (1..=998).map(|n| entry(USD, &format!("n{n}"), Delivered, NOON, free));
     let cursor = log.append(used);
@@ -387,21 +387,16 @@ async fn quotes_know_how_much_of_the_free_tier_is_used() {
     peer.stop().await;
 }
 
-#[tokio::test]
-async fn the_ledger_refuses_to_change() {
+async fn the_ledger_refuses_to_change(place: &Place) {
     let clock = Clock::virtual_at(at(NOON));
-    let folder = tempfile::tempdir().unwrap();
     let (log, peer) = peers(&clock).await;
-    let running = billing(folder.path(), &peer.url, &clock).await;
+    let running = billing(place, &peer.url, &clock).await;
     let cursor = log.append(delivered(USD, "a", ("regular", "marketing")));
     caught_up(&running, &cursor).await;
     running.stop().await;
     peer.stop().await;
-    let path = folder.path().join("billing.db");
-    let database = lib_storage::SqliteFile::open(&path, MIGRATED)
-        .await
-        .unwrap();
-    for sql in [
+    let ledger = place.database("billing", 2).await;
+    let mut forbidden = vec![
         "UPDATE usage_record SET amount_micros = 0",
         "DELETE FROM usage_record",
         "UPDATE journal SET posted_at = 0",
@@ -410,28 +405,44 @@ async fn the_ledger_refuses_to_change() {
         "DELETE FROM posting",
         "INSERT INTO posting VALUES (1, 3, 'x', 'USD', 5)",
         "INSERT INTO posting VALUES (1, 2, 'x', 'USD', 5)",
-    ] {
-        let mut tx = database.begin().await.unwrap();
-        assert!(sqlx::query(sql).execute(&mut *tx).await.is_err(), "{sql}");
+    ];
+    if !place.is_folder() {
+        forbidden.extend(["TRUNCATE posting", "TRUNCATE journal CASCADE"]);
+        forbidden.push("TRUNCATE usage_record CASCADE");
     }
-    let mut tx = database.begin().await.unwrap();
+    for statement in forbidden {
+        assert!(!is_kept(&ledger, &[statement]).await, "{statement}");
+    }
+    // A pair that balances, added to a journal that stands.
+    let pair = [
+        "INSERT INTO posting VALUES (1, 3, 'x', 'USD', 5)",
+        "INSERT INTO posting VALUES (1, 4, 'y', 'USD', -5)",
+    ];
+    assert!(!is_kept(&ledger, &pair).await);
     let journal = "INSERT INTO journal VALUES (2, 'j', 1, 'acme', 2, 0, NULL)";
-    sqlx::query(journal).execute(&mut *tx).await.unwrap();
     let leg = "INSERT INTO posting VALUES (2, 1, 'x', 'USD', 5)";
-    sqlx::query(leg).execute(&mut *tx).await.unwrap();
-    for sql in [
+    for other in [
         "INSERT INTO posting VALUES (2, 2, 'y', 'USD', -4)",
         "INSERT INTO posting VALUES (2, 2, 'y', 'EUR', -5)",
+        "INSERT INTO posting VALUES (2, 3, 'y', 'USD', -5)",
     ] {
-        assert!(sqlx::query(sql).execute(&mut *tx).await.is_err(), "{sql}");
+        assert!(!is_kept(&ledger, &[journal, leg, other]).await, "{other}");
+    }
+    if !place.is_folder() {
+        assert!(!is_kept(&ledger, &[journal, leg]).await, "half a journal");
+        assert!(!is_kept(&ledger, &[journal]).await, "an empty journal");
     }
     let balanced = "INSERT INTO posting VALUES (2, 2, 'y', 'USD', -5)";
-    sqlx::query(balanced).execute(&mut *tx).await.unwrap();
+    assert!(is_kept(&ledger, &[journal, leg, balanced]).await);
 }
 
-/// The schema stands already; this only says which version is known.
-const MIGRATED: &[lib_storage::Migration] = &[lib_storage::Migration {
-    version: 1,
-    name: "ledger",
-    sql: "",
-}];
+/// Whether a transaction of `statements` can be committed.
+async fn is_kept(ledger: &Database, statements: &[&'static str]) -> bool {
+    let mut tx = ledger.begin().await.unwrap();
+    for statement in statements {
+        if sql(*statement).execute(&mut tx).await.is_err() {
+            return false;
+        }
+    }
+    tx.commit().await.is_ok()
+}

@@ -14,7 +14,7 @@ use lib_proto::billing::{GetStatementRequest, Journal, ListJournalsRequest};
 use lib_proto::conversations::LogEntry;
 use lib_proto::conversations::log_entry::Event as LogEvent;
 use lib_proto::{identity_from_proto, status_update_from_proto};
-use lib_testkit::at;
+use lib_testkit::{Place, at};
 use support::{billing, caught_up, client, entry, peers};
 
 const FACTS: [(&str, &str); 6] = [
@@ -113,12 +113,14 @@ fn assert_same_legs(journals: &[Journal], again: &Replay) {
     assert_eq!(kept, made);
 }
 
-#[tokio::test]
-async fn rating_the_log_again_gives_the_same_bill() {
+lib_testkit::on_both_engines! {
+    rating_the_log_again_gives_the_same_bill,
+}
+
+async fn rating_the_log_again_gives_the_same_bill(place: &Place) {
     let clock = Clock::virtual_at(at("2026-11-03T12:00:00Z"));
-    let folder = tempfile::tempdir().unwrap();
     let (log, peer) = peers(&clock).await;
-    let running = billing(folder.path(), &peer.url, &clock).await;
+    let running = billing(place, &peer.url, &clock).await;
     let entries = log_entries();
     let cursor = log.append(entries.clone());
     caught_up(&running, &cursor).await;

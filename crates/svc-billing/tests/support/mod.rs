@@ -1,7 +1,5 @@
 //! A billing service on a port of its own, with a small log and a small directory as its peers.
 
-use std::path::Path;
-
 use core_types::DeliveryStatus;
 use lib_platform::{AuthorizedChannel, Clock, Parts, Role};
 use lib_proto::accounts as acc;
@@ -12,7 +10,7 @@ use lib_proto::common as pb;
 use lib_proto::conversations as cnv;
 use lib_proto::conversations::conversation_service_server::ConversationServiceServer;
 use lib_proto::timestamp_opt;
-use lib_testkit::{Directory, Host, Log, SERVICE, at, context, eventually, number, user};
+use lib_testkit::{Directory, Host, Log, Place, SERVICE, at, eventually, number, user};
 
 /// Number, tenant, WABA, currency, zone.
 const NUMBERS: [(&str, &str, &str, &str, &str); 3] = [
@@ -43,9 +41,14 @@ pub(crate) async fn peers(clock: &Clock) -> (Log, Host) {
     (log, Host::peer(parts, clock).await)
 }
 
-/// The real billing service on `folder`.
-pub(crate) async fn billing(folder: &Path, peers: &str, clock: &Clock) -> Host {
-    let context = context(folder, clock, peers);
+/// The real billing service.
+pub(crate) async fn billing(place: &Place, peers: &str, clock: &Clock) -> Host {
+    replica("frontdesk", place, peers, clock).await
+}
+
+/// A replica of it.
+pub(crate) async fn replica(name: &str, place: &Place, peers: &str, clock: &Clock) -> Host {
+    let context = place.replica(name, clock, peers);
     let parts = svc_billing::start(svc_billing::Config::default(), context.clone()).await;
     let users = [
         ("acme", user("acme", "u", Role::Supervisor)),
