@@ -30,7 +30,10 @@ impl Lifecycle {
     /// A life within this one: it ends with `stop` too. Its tasks are waited for with the others,
     /// and its failures are this life's.
     pub(crate) fn within(&self, stop: CancellationToken) -> Self {
-        Self { stop, ..self.clone() }
+        Self {
+            stop,
+            ..self.clone()
+        }
     }
 
     /// A life whose tasks may take `patience` to end after a stop; without this, 10 s.
@@ -44,6 +47,12 @@ impl Lifecycle {
     /// How long tasks may take to end after a stop.
     pub fn patience(&self) -> Duration {
         self.patience.unwrap_or(PATIENCE)
+    }
+
+    /// A life within this one that can also be stopped by itself.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        self.within(self.stop.child_token())
     }
 
     /// Asks everything to stop.

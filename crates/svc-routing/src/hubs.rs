@@ -1,6 +1,6 @@
 //! Which hub serves a tenant: one of this replica, or another replica's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -63,6 +63,16 @@ impl OpenHubs {
             .unwrap_or_default()
     }
 
+    /// Ends every hub of this replica so that it is rebuilt; how many.
+    fn rebuild(&self) -> u32 {
+        let hubs = self.hubs.read().map(|hubs| hubs.clone());
+        let hubs = hubs.unwrap_or_default();
+        for hub in hubs.values() {
+            hub.life.stop();
+        }
+        hubs.len() as u32
+    }
+
     fn get(&self, part: u16) -> Option<OpenHub> {
         self.hubs.read().ok()?.get(&part).cloned()
     }
@@ -86,6 +96,23 @@ impl Hubs {
             replicas: Replicas::default(),
             of,
         }
+    }
+
+    /// Begins to rebuild this replica's hubs; how many. With them the other replicas' addresses.
+    pub(crate) fn rebuild(&self) -> (u32, BTreeSet<String>) {
+        let others = (0..self.of).filter_map(|part| match self.shares.holder(part) {
+            Holder::There(other) => Some(other.address),
+            Holder::Here(_) | Holder::Nobody => None,
+        });
+        (self.open.rebuild(), others.collect())
+    }
+
+    /// The way to another replica.
+    ///
+    /// # Errors
+    /// When its address cannot be used.
+    pub(crate) fn replica(&self, address: &str) -> Result<Channel, Refusal> {
+        self.replicas.channel(address)
     }
 
     /// Where `tenant` is served. A call that was handed on already is not handed on again.

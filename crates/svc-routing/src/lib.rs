@@ -132,10 +132,18 @@ impl Post {
         self.rebuilt.lock().is_ok_and(|mut done| done.insert(part))
     }
 
-    /// Runs a part's hub until the part is lost.
+    /// Runs a part's hub until the part is lost. A hub that ends before is to be rebuilt.
     async fn run(self, held: Held) -> anyhow::Result<()> {
-        let outcome = self.serve(&held).await;
-        self.open.close(held.part);
+        let mut rebuild = self.config.rebuild && self.first_time(held.part);
+        let outcome = loop {
+            let outcome = self.serve(&held, rebuild).await;
+            self.open.close(held.part);
+            rebuild = true;
+            if outcome.is_err() || held.is_lost() {
+                break outcome;
+            }
+            tracing::info!(part = held.part, "routing state is read from the log again");
+        };
         match outcome {
             // Another replica has taken over; that ends the work here and harms nothing.
             Err(error) if is_fenced(&error) => {
@@ -151,7 +159,7 @@ impl Post {
         }
     }
 
-    async fn serve(&self, held: &Held) -> anyhow::Result<()> {
+    async fn serve(&self, held: &Held, rebuild: bool) -> anyhow::Result<()> {
         let part = Part {
             index: held.part,
             of: self.parts,
@@ -159,7 +167,7 @@ impl Post {
         };
         let live = self.live.as_ref().map(|live| live.part(held.part));
         let store = Store::new(self.records.clone(), live, part);
-        if self.config.rebuild && self.first_time(held.part) {
+        if rebuild {
             store.forget_log().await?;
         }
         let stored = store
@@ -171,7 +179,7 @@ impl Post {
         let orders = Orders::new(sender);
         let (reports, wake) = watch::channel(stored.last_outgoing);
         let channel = self.context.channel("conversations")?;
-        let life = held.life(&self.context.life);
+        let life = held.life(&self.context.life).child();
         let hub = Hub::new(
             &self.config,
             (&self.context.clock, &life),

@@ -233,6 +233,25 @@ impl RoutingService for RoutingApi {
             next_page_token,
         }))
     }
+
+    async fn rebuild_routing(
+        &self,
+        request: Request<pb::RebuildRoutingRequest>,
+    ) -> Result<Response<pb::RebuildRoutingResponse>, Status> {
+        caller(&request)?.require_service()?;
+        let (mut parts, others) = self.hubs.rebuild();
+        if !forward::is_forwarded(request.metadata()) {
+            for address in others {
+                let channel = self.hubs.replica(&address)?;
+                let request = forward::request(request.metadata(), *request.get_ref());
+                let answer = RoutingServiceClient::new(channel)
+                    .rebuild_routing(request)
+                    .await?;
+                parts += answer.into_inner().parts;
+            }
+        }
+        Ok(Response::new(pb::RebuildRoutingResponse { parts }))
+    }
 }
 
 fn optional<T, E: std::fmt::Display>(

@@ -114,3 +114,32 @@ async fn routing_state_lost_with_its_redis_is_read_from_the_log_again() {
     assert_eq!(snapshot.engagements[0].engagement_id, "c1.e1");
     assert_eq!(snapshot.engagements.len(), 1);
 }
+
+#[tokio::test]
+async fn an_operator_rebuilds_all_replicas_with_one_call() {
+    let world = World::new().await;
+    let other = world.replica("two").await;
+    let mut ana = world.ready("ana", 2).await;
+    world.queue("c1.e1");
+    let offer = ana.offered().await;
+    assert!(ana.accept(&offer).await.accepted);
+    world.peer.story_of("c1.e1", 3).await;
+    let rebuild = async |token: &str| {
+        let mut client = RoutingServiceClient::new(other.channel(token));
+        let answer = client.rebuild_routing(pb::RebuildRoutingRequest {}).await;
+        answer.map(tonic::Response::into_inner)
+    };
+    let refused = rebuild("boss").await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    assert_eq!(rebuild(lib_testkit::SERVICE).await.unwrap().parts, 8);
+    let back = eventually(async || {
+        let mut desk = world.try_desk("ana").await.ok()?;
+        desk.send(Command::Open(pb::OpenDesk { capacity: 0 })).await;
+        match desk.message().await.ok()??.event? {
+            Event::Snapshot(snapshot) => Some(snapshot).filter(|it| !it.engagements.is_empty()),
+            _ => None,
+        }
+    });
+    assert_eq!(back.await.engagements[0].engagement_id, "c1.e1");
+    assert_eq!(sales_at(other.channel("boss")).await.unwrap().name, "Sales");
+}
