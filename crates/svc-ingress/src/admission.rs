@@ -3,63 +3,62 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use lib_platform::{Batcher, Lifecycle};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
-use crate::inbox::{Counts, Group, Inbox, NewDelivery, NewParked};
+use crate::inbox::{Counts, Ending, Group, Inbox, InboxError, NewDelivery};
 
 /// Most jobs in one commit.
 const MOST: usize = 256;
 /// Most jobs that wait for the next commit; beyond that callers wait.
 const WAITING: usize = 1_024;
 
-/// Deliveries the worker is done with.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Finished {
-    pub(crate) deliveries: Vec<u64>,
-    /// Their bodies' bytes.
-    pub(crate) bytes: u64,
-    pub(crate) park: Vec<NewParked>,
-}
+/// How long a sender waits for its delivery to be admitted.
+const ADMIT_PATIENCE: Duration = Duration::from_secs(10);
+/// Between looks whether a full inbox has room again: other replicas may have made it.
+const LOOK: Duration = Duration::from_millis(500);
 
 enum Job {
     Admit(NewDelivery),
-    Finish(Finished),
+    End(Ending),
 }
 
-/// The inbox did not keep it: it is full, refuses, or the service is stopping.
+/// It was not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotKept;
+pub(crate) enum NotKept {
+    /// The inbox is full, refuses, or the service is stopping.
+    Refused,
+    /// Another replica reads the inbox now.
+    Fenced,
+}
 
 /// The one way into the inbox. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Admission {
-    jobs: Batcher<Job, bool>,
+    jobs: Batcher<Job, Result<(), NotKept>>,
     room: Arc<Room>,
-    arrivals: watch::Sender<u64>,
 }
 
 impl Admission {
     /// `counts` is what the inbox holds at the start.
     pub(crate) fn start<I: Inbox>(inbox: &I, life: &Lifecycle, counts: Counts, most: Most) -> Self {
         let room = Arc::new(Room::new(counts, most));
-        let arrivals = watch::Sender::new(counts.admitted);
         let committer = Arc::new(Committer {
             inbox: inbox.clone(),
             room: Arc::clone(&room),
-            arrivals: arrivals.clone(),
             failing: AtomicBool::new(false),
         });
         let jobs = Batcher::spawn(life, "inbox", (MOST, WAITING), move |jobs| {
             let committer = Arc::clone(&committer);
             async move { committer.commit(jobs).await }
         });
-        Self {
-            jobs,
-            room,
-            arrivals,
-        }
+        life.spawn(
+            "inbox room",
+            watch_room(inbox.clone(), Arc::clone(&room), life.stopped()),
+        );
+        Self { jobs, room }
     }
 
     /// Whether there is room. A little more than the limit may be let in by those already under
@@ -78,46 +77,64 @@ impl Admission {
         self.room.bytes.load(Ordering::Relaxed)
     }
 
-    /// Deliveries ever admitted: ids are given out without gaps.
+    /// Deliveries ever admitted.
     pub(crate) fn admitted(&self) -> u64 {
-        *self.arrivals.borrow()
+        self.room.admitted.load(Ordering::Relaxed)
     }
 
-    /// Admits one delivery. When this returns, it is durable; when the caller goes away before, it
-    /// may be durable all the same.
+    /// Takes over what the inbox says about itself.
+    pub(crate) fn note(&self, counts: Counts) {
+        self.room.set(counts);
+    }
+
+    /// Admits one delivery. When this returns, it is durable; when it fails or the caller goes away
+    /// before, it may be durable all the same.
     pub(crate) async fn admit(&self, delivery: NewDelivery) -> Result<(), NotKept> {
-        self.submit(Job::Admit(delivery)).await
+        let kept = self.submit(Job::Admit(delivery));
+        let kept = tokio::time::timeout(ADMIT_PATIENCE, kept).await;
+        kept.unwrap_or(Err(NotKept::Refused))
     }
 
     /// Ends deliveries and parks what is to be parked of them.
-    pub(crate) async fn finish(&self, finished: Finished) -> Result<(), NotKept> {
-        self.submit(Job::Finish(finished)).await
+    pub(crate) async fn end(&self, ending: Ending) -> Result<(), NotKept> {
+        self.submit(Job::End(ending)).await
     }
 
     async fn submit(&self, job: Job) -> Result<(), NotKept> {
-        match self.jobs.submit(job).await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(NotKept),
-        }
+        let answer = self.jobs.submit(job).await;
+        answer.unwrap_or(Err(NotKept::Refused))
     }
+}
 
-    /// The id of the last delivery admitted, and a wake-up whenever it changes.
-    pub(crate) fn arrivals(&self) -> watch::Receiver<u64> {
-        self.arrivals.subscribe()
+/// While the inbox is full, nothing is admitted and so nothing is heard of it: asks.
+async fn watch_room<I: Inbox>(inbox: I, room: Arc<Room>, stopped: impl Future<Output = ()>) {
+    let look = async {
+        loop {
+            room.filled.notified().await;
+            while room.full.load(Ordering::Relaxed) {
+                tokio::time::sleep(LOOK).await;
+                if let Ok(counts) = inbox.counts().await {
+                    room.set(counts);
+                }
+                room.has_room();
+            }
+        }
+    };
+    tokio::select! {
+        () = look => {}
+        () = stopped => {}
     }
 }
 
 struct Committer<I> {
     inbox: I,
     room: Arc<Room>,
-    arrivals: watch::Sender<u64>,
     failing: AtomicBool,
 }
 
 impl<I: Inbox> Committer<I> {
-    async fn commit(&self, jobs: Vec<Job>) -> Vec<bool> {
+    async fn commit(&self, jobs: Vec<Job>) -> Vec<Result<(), NotKept>> {
         let mut group = Group::default();
-        let mut finished_bytes = 0;
         let admits: Vec<bool> = jobs
             .iter()
             .map(|job| matches!(job, Job::Admit(_)))
@@ -125,47 +142,41 @@ impl<I: Inbox> Committer<I> {
         for job in jobs {
             match job {
                 Job::Admit(delivery) => group.admit.push(delivery),
-                Job::Finish(finished) => {
-                    group.finish.extend(finished.deliveries);
-                    group.park.extend(finished.park);
-                    finished_bytes += finished.bytes;
-                }
+                Job::End(ending) => group.ends.push(ending),
             }
         }
-        let admitted = self.try_commit(&group, finished_bytes).await;
-        if admitted {
-            return vec![true; admits.len()];
+        let outcome = self.inbox.commit(&group).await;
+        lib_platform::failpoint!("ingress.stored", if !group.admit.is_empty());
+        if let Some(counts) = outcome.counts {
+            self.room.set(counts);
         }
-        // What was admitted before must be able to end, and to make room, while nothing new fits.
-        let ending = Group {
-            admit: Vec::new(),
-            ..group
+        let admitted = self.judge(outcome.admitted);
+        let mut ended = outcome.ended.into_iter();
+        let answer = |admit| {
+            if admit {
+                return admitted;
+            }
+            ended
+                .next()
+                .map_or(Err(NotKept::Refused), |ended| self.judge(ended))
         };
-        let ends = admits.iter().any(|admit| !admit);
-        let ended = ends && self.try_commit(&ending, finished_bytes).await;
-        admits.iter().map(|admit| !admit && ended).collect()
+        admits.into_iter().map(answer).collect()
     }
 
-    async fn try_commit(&self, group: &Group, finished_bytes: u64) -> bool {
-        match self.inbox.commit(group).await {
-            Ok(last) => {
-                lib_platform::failpoint!("ingress.stored", if !group.admit.is_empty());
-                let bytes: usize = group.admit.iter().map(|delivery| delivery.body.len()).sum();
-                self.room.add(group.admit.len() as u64, bytes as u64);
-                self.room.remove(group.finish.len() as u64, finished_bytes);
-                if let Some(last) = last {
-                    self.arrivals.send_replace(last);
-                }
+    fn judge(&self, kept: Result<(), InboxError>) -> Result<(), NotKept> {
+        match kept {
+            Ok(()) => {
                 if self.failing.swap(false, Ordering::Relaxed) {
                     tracing::info!("the inbox takes writes again");
                 }
-                true
+                Ok(())
             }
+            Err(InboxError::Fenced) => Err(NotKept::Fenced),
             Err(error) => {
                 if !self.failing.swap(true, Ordering::Relaxed) {
                     tracing::error!(%error, "the inbox refuses; webhooks get 503 until it recovers");
                 }
-                false
+                Err(NotKept::Refused)
             }
         }
     }
@@ -182,7 +193,10 @@ pub(crate) struct Most {
 struct Room {
     deliveries: AtomicU64,
     bytes: AtomicU64,
+    admitted: AtomicU64,
     full: AtomicBool,
+    /// Wakes who looks when it may have room again.
+    filled: Notify,
     most: Most,
 }
 
@@ -191,7 +205,9 @@ impl Room {
         Self {
             deliveries: AtomicU64::new(counts.waiting),
             bytes: AtomicU64::new(counts.waiting_bytes),
+            admitted: AtomicU64::new(counts.admitted),
             full: AtomicBool::new(false),
+            filled: Notify::new(),
             most,
         }
     }
@@ -206,6 +222,7 @@ impl Room {
         let full = deliveries >= limit(self.most.deliveries) || bytes >= limit(self.most.bytes);
         if full != was_full && self.full.swap(full, Ordering::Relaxed) != full {
             if full {
+                self.filled.notify_one();
                 tracing::error!(deliveries, bytes, "the inbox is full; webhooks get 503");
             } else {
                 tracing::info!(deliveries, bytes, "the inbox has room again");
@@ -214,16 +231,10 @@ impl Room {
         !full
     }
 
-    fn add(&self, deliveries: u64, bytes: u64) {
-        self.deliveries.fetch_add(deliveries, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn remove(&self, deliveries: u64, bytes: u64) {
-        let less = |by: u64| move |now: u64| Some(now.saturating_sub(by));
-        let (relaxed, deliveries, bytes) = (Ordering::Relaxed, less(deliveries), less(bytes));
-        let _ = self.deliveries.fetch_update(relaxed, relaxed, deliveries);
-        let _ = self.bytes.fetch_update(relaxed, relaxed, bytes);
+    fn set(&self, counts: Counts) {
+        self.deliveries.store(counts.waiting, Ordering::Relaxed);
+        self.bytes.store(counts.waiting_bytes, Ordering::Relaxed);
+        self.admitted.store(counts.admitted, Ordering::Relaxed);
     }
 }
 
@@ -238,15 +249,22 @@ mod tests {
             bytes: 1_000,
         };
         let room = Room::new(Counts::default(), most);
-        room.add(99, 10);
+        let set = |waiting, waiting_bytes| {
+            room.set(Counts {
+                waiting,
+                waiting_bytes,
+                admitted: 0,
+            });
+        };
+        set(99, 10);
         assert!(room.has_room());
-        room.add(1, 10);
+        set(100, 20);
         assert!(!room.has_room());
-        room.remove(5, 10);
+        set(95, 20);
         assert!(!room.has_room());
-        room.remove(6, 10);
+        set(89, 20);
         assert!(room.has_room());
-        room.add(1, 2_000);
+        set(90, 2_000);
         assert!(!room.has_room());
     }
 }

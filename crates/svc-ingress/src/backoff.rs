@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::inbox::InboxError;
+
 const FIRST: Duration = Duration::from_millis(50);
 const LAST: Duration = Duration::from_secs(2);
 /// The longest wait while some items are taken: they must not suffer for the others.
@@ -26,6 +28,16 @@ impl Backoff {
     /// Waits.
     pub(crate) async fn wait(&mut self) {
         tokio::time::sleep(self.next(LAST)).await;
+    }
+
+    /// Says that the inbox does not answer, once, and waits.
+    pub(crate) async fn told(&mut self, error: &InboxError) {
+        if self.is_fresh() {
+            tracing::error!(%error, "the inbox does not answer; trying on");
+        } else {
+            tracing::debug!(%error, "the inbox does not answer");
+        }
+        self.wait().await;
     }
 
     /// Waits, while others make progress.

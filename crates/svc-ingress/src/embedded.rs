@@ -1,7 +1,7 @@
 //! The inbox in the service's own SQLite file: one transaction, one flush to disk per group.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use core_types::Timestamp;
@@ -9,8 +9,12 @@ use futures_util::TryStreamExt as _;
 use lib_storage::{Migration, SqliteFile, StorageError};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row as _, Sqlite, Transaction};
+use tokio::sync::watch;
 
-use crate::inbox::{Counts, Delivery, Group, Inbox, InboxError, NewDelivery, NewParked, Parked};
+use crate::inbox::{
+    Counts, Delivery, Ending, Group, Inbox, InboxError, NewDelivery, NewParked, Outcome, Parked,
+    Reading,
+};
 
 /// AUTOINCREMENT keeps ids from being given out again after the table ran empty: a reader's
 /// position and the ids of parked items stay true.
@@ -54,6 +58,35 @@ const PARKED_HEAD: &str = "sequence, id, delivery, ordinal, position, cause, num
 pub struct EmbeddedInbox {
     database: SqliteFile,
     inserts: Arc<[(usize, Arc<str>)]>,
+    /// Kept beside the table: to count it takes longer than to add to it.
+    counts: Arc<Mutex<Counts>>,
+    /// The last id.
+    arrivals: watch::Sender<u64>,
+}
+
+/// Reads it, woken by each commit.
+#[derive(Debug)]
+pub struct EmbeddedReading {
+    inbox: EmbeddedInbox,
+    after: u64,
+    arrivals: watch::Receiver<u64>,
+}
+
+impl Reading for EmbeddedReading {
+    async fn next(&mut self, most: u32, most_bytes: usize) -> Result<Vec<Delivery>, InboxError> {
+        loop {
+            let last = *self.arrivals.borrow_and_update();
+            if last > self.after {
+                let found = self.inbox.read(self.after, most, most_bytes).await?;
+                self.after = found.last().map_or(last, |delivery| delivery.id);
+                if !found.is_empty() {
+                    return Ok(found);
+                }
+            } else if self.arrivals.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
 }
 
 impl EmbeddedInbox {
@@ -66,10 +99,52 @@ impl EmbeddedInbox {
             let values = vec!["(?,?,?)"; rows].join(",");
             format!("INSERT INTO delivery (admitted_at, traceparent, body) VALUES {values}")
         };
+        let database = SqliteFile::open(path, MIGRATIONS).await?;
+        let counts = count(&database).await?;
         Ok(Self {
-            database: SqliteFile::open(path, MIGRATIONS).await?,
+            database,
             inserts: ROWS.map(|rows| (rows, insert(rows).into())).into(),
+            counts: Arc::new(Mutex::new(counts)),
+            arrivals: watch::Sender::new(counts.admitted),
         })
+    }
+
+    async fn try_commit(&self, admit: &[NewDelivery], ends: &[Ending]) -> Result<(), InboxError> {
+        // A delivery that is forgotten to be finished is handed on again, and taken once.
+        let rederivable = admit.is_empty() && ends.iter().all(|end| end.park.is_empty());
+        let mut tx = if rederivable {
+            self.database.begin_rederivable().await?
+        } else {
+            self.database.begin().await?
+        };
+        let last = self.admit(&mut tx, admit).await?;
+        let mut ended = 0;
+        for end in ends {
+            park(&mut tx, &end.park).await?;
+            for (first, last) in runs(&end.finish) {
+                let deleted = sqlx::query("DELETE FROM delivery WHERE id BETWEEN $1 AND $2")
+                    .bind(first.cast_signed())
+                    .bind(last.cast_signed())
+                    .execute(&mut *tx)
+                    .await?;
+                ended += deleted.rows_affected();
+            }
+        }
+        tx.commit().await?;
+        let bytes: usize = admit.iter().map(|delivery| delivery.body.len()).sum();
+        let ended_bytes: u64 = ends.iter().map(|end| end.bytes).sum();
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.waiting = (counts.waiting + admit.len() as u64).saturating_sub(ended);
+        counts.waiting_bytes = (counts.waiting_bytes + bytes as u64).saturating_sub(ended_bytes);
+        if let Some(last) = last {
+            counts.admitted = last;
+            self.arrivals.send_replace(last);
+        }
+        Ok(())
+    }
+
+    fn counted(&self) -> Counts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn admit(
@@ -97,25 +172,29 @@ impl EmbeddedInbox {
 }
 
 impl Inbox for EmbeddedInbox {
-    async fn commit(&self, group: &Group) -> Result<Option<u64>, InboxError> {
-        // A delivery that is forgotten to be finished is handed on again, and taken once.
-        let only_finishes = group.admit.is_empty() && group.park.is_empty();
-        let mut tx = if only_finishes {
-            self.database.begin_rederivable().await?
-        } else {
-            self.database.begin().await?
-        };
-        let last = self.admit(&mut tx, &group.admit).await?;
-        park(&mut tx, &group.park).await?;
-        for (first, last) in runs(&group.finish) {
-            sqlx::query("DELETE FROM delivery WHERE id BETWEEN $1 AND $2")
-                .bind(first.cast_signed())
-                .bind(last.cast_signed())
-                .execute(&mut *tx)
-                .await?;
+    type Reading = EmbeddedReading;
+
+    async fn commit(&self, group: &Group) -> Outcome {
+        let mut admitted = self.try_commit(&group.admit, &group.ends).await;
+        let mut refused = admitted.as_ref().err().map(ToString::to_string);
+        if group.admit.is_empty() {
+            admitted = Ok(());
+        } else if refused.is_some() && !group.ends.is_empty() {
+            // What was admitted before must be able to end, and to make room, while nothing new
+            // fits.
+            let ended = self.try_commit(&[], &group.ends).await;
+            refused = ended.err().map(|error| error.to_string());
         }
-        tx.commit().await?;
-        Ok(last)
+        let ended = |_| {
+            refused
+                .clone()
+                .map_or(Ok(()), |why| Err(InboxError::NotKept(why)))
+        };
+        Outcome {
+            admitted,
+            ended: group.ends.iter().map(ended).collect(),
+            counts: Some(self.counted()),
+        }
     }
 
     async fn read(
@@ -149,7 +228,13 @@ impl Inbox for EmbeddedInbox {
         Ok(found)
     }
 
-    async fn suspect(&self, window: u32, ceiling: u32) -> Result<(), InboxError> {
+    /// The process that starts does not know how the last one ended.
+    async fn begin(
+        &self,
+        _fence: i64,
+        window: u32,
+        ceiling: u32,
+    ) -> Result<EmbeddedReading, InboxError> {
         let mut tx = self.database.begin().await?;
         sqlx::query(
             "UPDATE delivery SET attempts = attempts + 1 WHERE attempts < $2 \
@@ -159,10 +244,19 @@ impl Inbox for EmbeddedInbox {
         .bind(ceiling)
         .execute(&mut *tx)
         .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(EmbeddedReading {
+            inbox: self.clone(),
+            after: 0,
+            arrivals: self.arrivals.subscribe(),
+        })
     }
 
-    async fn claim(&self, id: u64) -> Result<u32, InboxError> {
+    async fn leave(&self, _fence: i64) -> Result<(), InboxError> {
+        Ok(())
+    }
+
+    async fn claim(&self, _fence: i64, id: u64) -> Result<u32, InboxError> {
         let mut tx = self.database.begin().await?;
         let attempts: Option<u32> = sqlx::query_scalar(
             "UPDATE delivery SET attempts = attempts + 1 WHERE id = $1 RETURNING attempts",
@@ -174,7 +268,7 @@ impl Inbox for EmbeddedInbox {
         Ok(attempts.unwrap_or(0))
     }
 
-    async fn release(&self, id: u64) -> Result<(), InboxError> {
+    async fn release(&self, _fence: i64, id: u64) -> Result<(), InboxError> {
         let mut tx = self.database.begin().await?;
         sqlx::query("UPDATE delivery SET attempts = attempts - 1 WHERE id = $1 AND attempts > 0")
             .bind(id.cast_signed())
@@ -246,18 +340,22 @@ impl Inbox for EmbeddedInbox {
     }
 
     async fn counts(&self) -> Result<Counts, InboxError> {
-        let row = sqlx::query(
-            "SELECT COUNT(*), COALESCE(SUM(LENGTH(body)), 0), \
-             COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'delivery'), 0) FROM delivery",
-        )
-        .fetch_one(self.database.readers())
-        .await?;
-        Ok(Counts {
-            waiting: row.try_get::<i64, _>(0)? as u64,
-            waiting_bytes: row.try_get::<i64, _>(1)? as u64,
-            admitted: row.try_get::<i64, _>(2)? as u64,
-        })
+        Ok(self.counted())
     }
+}
+
+async fn count(database: &SqliteFile) -> Result<Counts, StorageError> {
+    let row = sqlx::query(
+        "SELECT COUNT(*), COALESCE(SUM(LENGTH(body)), 0), \
+         COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'delivery'), 0) FROM delivery",
+    )
+    .fetch_one(database.readers())
+    .await?;
+    Ok(Counts {
+        waiting: row.try_get::<i64, _>(0)? as u64,
+        waiting_bytes: row.try_get::<i64, _>(1)? as u64,
+        admitted: row.try_get::<i64, _>(2)? as u64,
+    })
 }
 
 async fn park(tx: &mut Transaction<'static, Sqlite>, items: &[NewParked]) -> sqlx::Result<()> {

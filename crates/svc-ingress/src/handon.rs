@@ -5,16 +5,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use lib_platform::{Clock, Lifecycle};
+use lib_platform::Clock;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::admission::{Admission, Finished};
+use crate::admission::{Admission, NotKept};
 use crate::backoff::Backoff;
-use crate::inbox::{Inbox, NewParked};
+use crate::inbox::{Ending, Inbox, NewParked};
 use crate::pass::{LogClient, Pass, Verdict, is_about_the_items, singly, together};
-use crate::reader::{Step, Task, insist};
+use crate::reader::{Gone, Step, Task, insist};
 use crate::split::{Item, Origin};
 
 /// Most items in one call, and their bytes as Meta sent them.
@@ -32,11 +32,11 @@ pub(crate) struct HandOn<I> {
     log: LogClient,
     steps: mpsc::Receiver<Step>,
     clock: Clock,
-    life: Lifecycle,
+    fence: i64,
     /// In order of admission.
     waiting: VecDeque<Waiting>,
     open: BTreeMap<u64, Open>,
-    finished: Finished,
+    finished: Ending,
     barrier: Option<oneshot::Sender<()>>,
     failures: u32,
     backoff: Backoff,
@@ -86,7 +86,7 @@ impl<I: Inbox> HandOn<I> {
         log: LogClient,
         steps: mpsc::Receiver<Step>,
         clock: Clock,
-        life: Lifecycle,
+        fence: i64,
         blame_spacing: Duration,
     ) -> Self {
         Self {
@@ -95,10 +95,10 @@ impl<I: Inbox> HandOn<I> {
             log,
             steps,
             clock,
-            life,
+            fence,
             waiting: VecDeque::new(),
             open: BTreeMap::new(),
-            finished: Finished::default(),
+            finished: Ending::default(),
             barrier: None,
             failures: 0,
             backoff: Backoff::default(),
@@ -106,18 +106,16 @@ impl<I: Inbox> HandOn<I> {
         }
     }
 
-    /// Runs until the service stops.
-    pub(crate) async fn run(mut self) -> anyhow::Result<()> {
-        let stopped = self.life.stopped();
-        tokio::select! {
-            () = stopped => {}
-            () = self.work() => {}
-        }
-        if let Some(id) = self.alone() {
+    /// Runs until `over`, or until another replica reads the inbox.
+    pub(crate) async fn run(mut self, over: impl Future<Output = ()>) {
+        let fenced = tokio::select! {
+            () = over => false,
+            () = self.work() => true,
+        };
+        if let Some(id) = self.alone().filter(|_| !fenced) {
             // An orderly stop is not the delivery's fault.
-            let _ = self.inbox.release(id).await;
+            let _ = self.inbox.release(self.fence, id).await;
         }
-        Ok(())
     }
 
     async fn work(&mut self) {
@@ -127,8 +125,14 @@ impl<I: Inbox> HandOn<I> {
             } else {
                 self.offer().await
             };
-            self.finish().await;
-            self.pause(progress).await;
+            let kept = match self.finish().await {
+                Ok(()) => self.pause(progress).await,
+                fenced => fenced,
+            };
+            if kept.is_err() {
+                tracing::warn!("another replica reads the inbox now");
+                return;
+            }
             if self.waiting.is_empty()
                 && let Some(barrier) = self.barrier.take()
             {
@@ -304,7 +308,7 @@ impl<I: Inbox> HandOn<I> {
         if self.open.get(&id).is_some_and(|open| open.left == 0)
             && let Some(open) = self.open.remove(&id)
         {
-            self.finished.deliveries.push(id);
+            self.finished.finish.push(id);
             self.finished.bytes += open.origin.bytes;
             self.finished.park.extend(open.parked);
         }
@@ -312,26 +316,33 @@ impl<I: Inbox> HandOn<I> {
 
     /// Makes the end of what is done durable. Until then it would be handed on again after a crash,
     /// and fall as a duplicate.
-    async fn finish(&mut self) {
-        if self.finished.deliveries.is_empty() {
-            return;
+    async fn finish(&mut self) -> Result<(), Gone> {
+        if self.finished.finish.is_empty() {
+            return Ok(());
         }
         lib_platform::failpoint!("ingress.finish");
+        self.finished.fence = self.fence;
         let mut backoff = Backoff::default();
-        while self.admission.finish(self.finished.clone()).await.is_err() {
-            backoff.wait().await;
+        loop {
+            match self.admission.end(self.finished.clone()).await {
+                Ok(()) => break,
+                Err(NotKept::Fenced) => return Err(Gone),
+                Err(NotKept::Refused) => backoff.wait().await,
+            }
         }
-        self.finished = Finished::default();
+        self.finished = Ending::default();
+        Ok(())
     }
 
-    async fn pause(&mut self, progress: Progress) {
+    async fn pause(&mut self, progress: Progress) -> Result<(), Gone> {
         // While we only wait, an end of the process says nothing about the delivery.
         let alone = match progress {
             Progress::All => None,
             Progress::Some | Progress::None => self.alone(),
         };
         if let Some(id) = alone {
-            insist(|| self.inbox.release(id)).await;
+            let released = insist(|| self.inbox.release(self.fence, id)).await;
+            released.ok_or(Gone)?;
         }
         match progress {
             Progress::All => self.backoff.reset(),
@@ -339,8 +350,11 @@ impl<I: Inbox> HandOn<I> {
             Progress::None => self.backoff.wait().await,
         }
         if let Some(id) = alone {
-            insist(|| self.inbox.claim(id)).await;
+            insist(|| self.inbox.claim(self.fence, id))
+                .await
+                .ok_or(Gone)?;
         }
+        Ok(())
     }
 
     fn alone(&self) -> Option<u64> {

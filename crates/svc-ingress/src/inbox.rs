@@ -7,16 +7,42 @@ use std::future::Future;
 use bytes::Bytes;
 use core_types::Timestamp;
 use lib_storage::StorageError;
+use lib_storage::redis::RedisError;
 
 /// [`Parked::position`] of a body that could not be split.
 pub const WHOLE_BODY: &str = "body";
 
-/// The inbox could not do it; nothing was changed.
+/// The inbox could not do it. Where [`InboxError::is_unknown`], it may have been done all the same.
 #[derive(Debug, thiserror::Error)]
 pub enum InboxError {
-    /// The store behind it refused.
+    /// The database behind it refused.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// Redis did.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    /// It could not be written.
+    #[error("the inbox was not written: {0}")]
+    NotKept(String),
+    /// Another replica reads the inbox now; nothing was changed.
+    #[error("another replica reads the inbox now")]
+    Fenced,
+    /// What stands in the inbox cannot be read back.
+    #[error("the inbox holds something that cannot be read: {0}")]
+    Corrupt(String),
+}
+
+impl InboxError {
+    /// Whether it may have been done although it failed: the answer was lost.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.is_unknown())
+    }
+}
+
+impl From<redis::RedisError> for InboxError {
+    fn from(error: redis::RedisError) -> Self {
+        Self::Redis(error.into())
+    }
 }
 
 impl From<sqlx::Error> for InboxError {
@@ -96,15 +122,47 @@ pub struct Parked {
     pub replayed: bool,
 }
 
-/// What is committed together: all of it or nothing.
+/// What is committed together.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
-    /// Deliveries to admit, in this order.
+    /// Deliveries to admit, in this order: all of them or none.
     pub admit: Vec<NewDelivery>,
+    /// What ended, each as a whole or not at all.
+    pub ends: Vec<Ending>,
+}
+
+/// The end of some deliveries.
+#[derive(Clone, Debug, Default)]
+pub struct Ending {
+    /// The fence of who reads the inbox.
+    pub fence: i64,
     /// Deliveries of which every item was taken or parked. Unknown ones are ignored.
     pub finish: Vec<u64>,
+    /// Their bodies' bytes.
+    pub bytes: u64,
     /// Items to park; one parked before under the same id is left as it is.
     pub park: Vec<NewParked>,
+}
+
+/// What became of a [`Group`].
+#[derive(Debug)]
+pub struct Outcome {
+    /// Whether the deliveries were admitted.
+    pub admitted: Result<(), InboxError>,
+    /// One for each ending, in order.
+    pub ended: Vec<Result<(), InboxError>>,
+    /// How much there is now, if it is known.
+    pub counts: Option<Counts>,
+}
+
+impl Outcome {
+    /// The first failure, if there was one.
+    ///
+    /// # Errors
+    /// When not everything was kept.
+    pub fn all(self) -> Result<(), InboxError> {
+        self.ended.into_iter().fold(self.admitted, Result::and)
+    }
 }
 
 /// How much there is.
@@ -114,18 +172,35 @@ pub struct Counts {
     pub waiting: u64,
     /// Their bodies' bytes.
     pub waiting_bytes: u64,
-    /// Deliveries ever admitted; also the last id given out.
+    /// Deliveries ever admitted.
     pub admitted: u64,
 }
 
-/// A durable inbox. Clones share it. What a method says it did survives a crash right after.
-pub trait Inbox: Clone + Send + Sync + 'static {
-    /// Admits, finishes and parks in one step. Returns the id of the last delivery admitted.
+/// Reads the inbox from its beginning.
+pub trait Reading: Send + 'static {
+    /// The next deliveries in order of admission, by whichever replica they were admitted: at most
+    /// `most`, and no more once they hold `most_bytes`, but at least one. Waits until there is one.
+    /// Nothing is lost when the future is dropped.
     ///
     /// # Errors
-    /// When nothing of it was kept.
-    fn commit(&self, group: &Group)
-    -> impl Future<Output = Result<Option<u64>, InboxError>> + Send;
+    /// When they cannot be read. [`InboxError::Fenced`]: start over.
+    fn next(
+        &mut self,
+        most: u32,
+        most_bytes: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery>, InboxError>> + Send;
+}
+
+/// A durable inbox. Clones share it. What a method says it did survives a crash right after.
+///
+/// Where several processes share an inbox, one of them reads it at a time, under a lease; what it
+/// changes as the reader carries the fence, and is refused when another has taken over.
+pub trait Inbox: Clone + Send + Sync + 'static {
+    /// How it is read.
+    type Reading: Reading;
+
+    /// Admits, finishes and parks.
+    fn commit(&self, group: &Group) -> impl Future<Output = Outcome> + Send;
 
     /// Deliveries with an id above `after`, in order: at most `most`, and no more once they hold
     /// `most_bytes`, but at least one if there is one.
@@ -139,28 +214,36 @@ pub trait Inbox: Clone + Send + Sync + 'static {
         most_bytes: usize,
     ) -> impl Future<Output = Result<Vec<Delivery>, InboxError>> + Send;
 
-    /// At start: raises the attempts of the first `window` deliveries, of which any may have been
-    /// under work when the process ended, to at most `ceiling`.
+    /// Begins to read. If the last reader did not end in good order, this raises the attempts of
+    /// the first `window` deliveries, of which any may have been under work when it died, to at most
+    /// `ceiling`.
     ///
     /// # Errors
     /// When it was not done.
-    fn suspect(
+    fn begin(
         &self,
+        fence: i64,
         window: u32,
         ceiling: u32,
-    ) -> impl Future<Output = Result<(), InboxError>> + Send;
+    ) -> impl Future<Output = Result<Self::Reading, InboxError>> + Send;
+
+    /// The reader ends in good order: what it leaves unfinished is not to blame.
+    ///
+    /// # Errors
+    /// When it was not noted.
+    fn leave(&self, fence: i64) -> impl Future<Output = Result<(), InboxError>> + Send;
 
     /// Raises the attempts of one delivery before the work on it; returns them.
     ///
     /// # Errors
     /// When it was not done.
-    fn claim(&self, id: u64) -> impl Future<Output = Result<u32, InboxError>> + Send;
+    fn claim(&self, fence: i64, id: u64) -> impl Future<Output = Result<u32, InboxError>> + Send;
 
     /// Takes a claim back: the work did not begin after all.
     ///
     /// # Errors
     /// When it was not done.
-    fn release(&self, id: u64) -> impl Future<Output = Result<(), InboxError>> + Send;
+    fn release(&self, fence: i64, id: u64) -> impl Future<Output = Result<(), InboxError>> + Send;
 
     /// Parked items in order of parking, without payload: those after `after`, at most `most`; of
     /// the given numbers only, if given.

@@ -15,8 +15,10 @@ pub mod inbox;
 mod metrics;
 mod pass;
 mod reader;
+pub mod redis;
 mod service;
 mod split;
+mod worker;
 
 /// What a delivery contains, for people who debug webhooks: the code that this service runs.
 pub use core_whatsapp::describe;
@@ -29,18 +31,25 @@ use std::time::Duration;
 use anyhow::Context as _;
 use core_whatsapp::signature::{AppSecret, Verifier};
 use lib_platform::credential::token_digest;
+use lib_platform::partition::{Work, share};
 use lib_platform::server::MAX_MESSAGE_BYTES;
 use lib_platform::{Context, Parts};
 use lib_proto::accounts::directory_service_client::DirectoryServiceClient;
 use lib_proto::conversations::conversation_log_service_client::ConversationLogServiceClient;
 use lib_proto::ingress::ingress_service_server::IngressServiceServer;
-use tokio::sync::mpsc;
+use lib_storage::lease::{Alone, Leases};
 
 use crate::admission::{Admission, Most};
 use crate::embedded::EmbeddedInbox;
-use crate::handon::HandOn;
-use crate::inbox::Inbox as _;
-use crate::reader::{ALONE_FROM, Reader, WINDOW};
+use crate::inbox::Inbox;
+use crate::redis::RedisInbox;
+use crate::worker::Worker;
+
+/// What replicas share: one of them reads the inbox and hands on.
+const READING: Work = Work {
+    name: "inbox",
+    parts: 1,
+};
 
 /// What ingress is told.
 #[derive(Clone)]
@@ -87,7 +96,8 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Starts ingress on an embedded inbox: HTTP `/webhooks/whatsapp`, `IngressService`, the worker.
+/// Starts ingress: HTTP `/webhooks/whatsapp`, `IngressService`, the worker. The inbox is a file, or in
+/// Redis, where replicas share it: all admit, and one at a time hands on.
 ///
 /// # Errors
 /// When no app secret is configured or the inbox cannot be opened.
@@ -96,12 +106,25 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
     if config.verify_token.is_empty() {
         tracing::warn!("`verify_token` is empty: Meta cannot verify this webhook address");
     }
-    let inbox = EmbeddedInbox::open(&context.database_file("ingress")).await?;
-    let counts = inbox.counts().await.context("cannot read the inbox")?;
-    inbox
-        .suspect(WINDOW, ALONE_FROM)
-        .await
-        .context("cannot write to the inbox")?;
+    let Some(profile) = context.storage.servers().map(|servers| servers.profile) else {
+        let inbox = EmbeddedInbox::open(&context.database_file("ingress")).await?;
+        return start_on(inbox, Arc::new(Alone), verifier, config, context).await;
+    };
+    let redis = context.redis()?;
+    let leases = redis.leases(redis::TAG);
+    let inbox = RedisInbox::new(&redis, &leases.fences(READING.name), profile);
+    start_on(inbox, Arc::new(leases), verifier, config, context).await
+}
+
+async fn start_on<I: Inbox>(
+    inbox: I,
+    leases: Arc<dyn Leases>,
+    verifier: Verifier,
+    config: Config,
+    context: Context,
+) -> anyhow::Result<Parts> {
+    // A server that does not answer now will be asked again; until then nothing is known of it.
+    let counts = inbox.counts().await.unwrap_or_default();
     let most = Most {
         deliveries: config.max_waiting_deliveries,
         bytes: config.max_waiting_bytes,
@@ -111,7 +134,15 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
         .max_decoding_message_size(MAX_MESSAGE_BYTES);
     let directory = DirectoryServiceClient::new(context.channel("accounts")?)
         .max_decoding_message_size(MAX_MESSAGE_BYTES);
-    start_worker(&inbox, &admission, &log, &context, config.blame_spacing);
+    let worker = Worker {
+        inbox: inbox.clone(),
+        admission: admission.clone(),
+        log: log.clone(),
+        clock: context.clock.clone(),
+        blame_spacing: config.blame_spacing,
+    };
+    let run = move |held| worker.clone().run(held);
+    share(READING, leases, &context.me, &context.life, run).await;
     let refused_signatures = Arc::new(AtomicU64::new(0));
     metrics::watch(
         &context.metrics,
@@ -122,7 +153,6 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
     );
     let service = service::Service {
         inbox,
-        admission: admission.clone(),
         log,
         directory,
         clock: context.clock.clone(),
@@ -141,30 +171,6 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
     Ok(Parts::new()
         .grpc(IngressServiceServer::new(service).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .http(http::routes(door)))
-}
-
-fn start_worker(
-    inbox: &EmbeddedInbox,
-    admission: &Admission,
-    log: &ConversationLogServiceClient<lib_platform::AuthorizedChannel>,
-    context: &Context,
-    blame_spacing: Duration,
-) {
-    let (clock, life) = (&context.clock, &context.life);
-    let (steps, ahead) = mpsc::channel(WINDOW as usize);
-    let arrivals = admission.arrivals();
-    let reader = Reader::new(inbox.clone(), arrivals, steps, clock.clone(), life.clone());
-    let hand_on = HandOn::new(
-        inbox.clone(),
-        admission.clone(),
-        log.clone(),
-        ahead,
-        clock.clone(),
-        life.clone(),
-        blame_spacing,
-    );
-    life.spawn_critical("ingress reader", reader.run());
-    life.spawn_critical("ingress hand-on", hand_on.run());
 }
 
 fn verifier(secrets: &[String]) -> anyhow::Result<Verifier> {

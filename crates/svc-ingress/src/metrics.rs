@@ -36,7 +36,7 @@ pub(crate) fn watch<I: Inbox>(
     let admitted = admission.clone();
     sampled(
         "frontdesk_inbox_last_delivery",
-        "Number of the last delivery admitted; it grows by one with each",
+        "Webhooks admitted since the inbox exists",
         Box::new(move || admitted.admitted()),
     );
     let refused = Arc::clone(refused_signatures);
@@ -55,11 +55,12 @@ pub(crate) fn watch<I: Inbox>(
         "Events set aside because they could not be read or taken, until somebody replays them",
         &[],
     );
-    let (inbox, clock) = (inbox.clone(), clock.clone());
+    let (inbox, clock, admission) = (inbox.clone(), clock.clone(), admission.clone());
     metrics.on_scrape("inbox", move || {
-        let (inbox, clock) = (inbox.clone(), clock.clone());
+        let (inbox, clock, admission) = (inbox.clone(), clock.clone(), admission.clone());
         let (age, parked) = (age.clone(), parked.clone());
         async move {
+            admission.note(inbox.counts().await?);
             let oldest = inbox.read(0, 1, 1).await?;
             let waited = oldest
                 .first()

@@ -3,17 +3,17 @@
 //!
 //! Attempts are counted before the work, because a crash reaches no error path. Counting each
 //! delivery would cost a flush to disk each, so it is done in two steps. Whatever may have been
-//! under work when the process ended is suspected at the next start: the first [`WINDOW`]
+//! under work when the process died is suspected by the next reader: the first [`WINDOW`]
 //! deliveries. After two such ends a delivery is worked on alone, and claimed on disk before; after
 //! [`MOST_ATTEMPTS`] it is parked unread.
 
 use std::sync::Arc;
 
-use lib_platform::{Clock, Lifecycle};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use lib_platform::Clock;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::backoff::Backoff;
-use crate::inbox::{Delivery, Inbox, InboxError};
+use crate::inbox::{Delivery, Inbox, InboxError, Reading as _};
 use crate::split::{Origin, Split, split, whole};
 
 /// Most deliveries under work at a time.
@@ -28,7 +28,7 @@ const PAGE: (u32, usize) = (64, 4 << 20);
 /// KiB under work at a time. A delivery counts at least [`LEAST_KIB`], which makes [`WINDOW`] the
 /// most deliveries.
 const KIB: u32 = WINDOW * LEAST_KIB;
-const LEAST_KIB: u32 = 32;
+pub(crate) const LEAST_KIB: u32 = 32;
 /// Bodies above this are split on a thread of their own, so as not to hold up the others.
 const LARGE: usize = 128 << 10;
 
@@ -51,64 +51,45 @@ pub(crate) struct Task {
 
 pub(crate) struct Reader<I> {
     inbox: I,
-    arrivals: watch::Receiver<u64>,
+    fence: i64,
     shares: Arc<Semaphore>,
     steps: mpsc::Sender<Step>,
     clock: Clock,
-    life: Lifecycle,
 }
 
-/// The second half is gone: the service is stopping.
-struct Gone;
+/// Reading is over: the second half is gone, or another replica reads now.
+pub(crate) struct Gone;
 
 impl<I: Inbox> Reader<I> {
-    pub(crate) fn new(
-        inbox: I,
-        arrivals: watch::Receiver<u64>,
-        steps: mpsc::Sender<Step>,
-        clock: Clock,
-        life: Lifecycle,
-    ) -> Self {
+    pub(crate) fn new(inbox: I, fence: i64, steps: mpsc::Sender<Step>, clock: Clock) -> Self {
         Self {
             inbox,
-            arrivals,
+            fence,
             shares: Arc::new(Semaphore::new(KIB as usize)),
             steps,
             clock,
-            life,
         }
     }
 
-    /// Runs until the service stops.
-    pub(crate) async fn run(mut self) -> anyhow::Result<()> {
-        let stopped = self.life.stopped();
-        tokio::select! {
-            () = stopped => Ok(()),
-            Gone = self.read_all() => Ok(()),
-        }
-    }
-
-    async fn read_all(&mut self) -> Gone {
-        let mut after = 0;
+    /// Reads until nobody wants more, or another replica reads.
+    pub(crate) async fn run(self, mut reading: I::Reading) {
         loop {
-            let last = *self.arrivals.borrow_and_update();
-            if after >= last {
-                if self.arrivals.changed().await.is_err() {
-                    return Gone;
+            let mut backoff = Backoff::default();
+            let found = loop {
+                match reading.next(PAGE.0, PAGE.1).await {
+                    Ok(found) => break found,
+                    Err(InboxError::Fenced) => return,
+                    Err(error) => backoff.told(&error).await,
                 }
-                continue;
-            }
-            let inbox = &self.inbox;
-            let found = insist(|| inbox.read(after, PAGE.0, PAGE.1)).await;
-            after = found.last().map_or(last, |delivery| delivery.id);
+            };
             for delivery in found {
                 let taken = if delivery.attempts < ALONE_FROM {
                     self.take(delivery).await
                 } else {
                     self.take_alone(delivery).await
                 };
-                if let Err(gone) = taken {
-                    return gone;
+                if let Err(Gone) = taken {
+                    return;
                 }
             }
         }
@@ -124,7 +105,8 @@ impl<I: Inbox> Reader<I> {
     /// Nothing else is under work from before the claim until it is done.
     async fn take_alone(&self, delivery: Delivery) -> Result<(), Gone> {
         self.barrier().await?;
-        let attempts = insist(|| self.inbox.claim(delivery.id)).await;
+        let attempts = insist(|| self.inbox.claim(self.fence, delivery.id)).await;
+        let attempts = attempts.ok_or(Gone)?;
         let share = self.share(&delivery).await?;
         let id = delivery.id;
         tracing::warn!(
@@ -206,20 +188,17 @@ impl<I: Inbox> Reader<I> {
     }
 }
 
-/// Asks the inbox until it answers.
-pub(crate) async fn insist<T, F>(mut ask: impl FnMut() -> F) -> T
+/// Asks the inbox until it answers; `None` when another replica reads it.
+pub(crate) async fn insist<T, F>(mut ask: impl FnMut() -> F) -> Option<T>
 where
     F: Future<Output = Result<T, InboxError>>,
 {
     let mut backoff = Backoff::default();
     loop {
         match ask().await {
-            Ok(answer) => return answer,
-            Err(error) if backoff.is_fresh() => {
-                tracing::error!(%error, "the inbox does not answer; trying on");
-            }
-            Err(error) => tracing::debug!(%error, "the inbox does not answer"),
+            Ok(answer) => return Some(answer),
+            Err(InboxError::Fenced) => return None,
+            Err(error) => backoff.told(&error).await,
         }
-        backoff.wait().await;
     }
 }

@@ -22,7 +22,6 @@ use lib_proto::ingress::{
 use lib_proto::timestamp_to_proto;
 use tonic::{Request, Response, Status};
 
-use crate::admission::Admission;
 use crate::inbox::{Inbox, InboxError, NewParked, Parked, WHOLE_BODY};
 use crate::pass::{LogClient, Verdict, together};
 use crate::split::{Origin, split};
@@ -32,7 +31,6 @@ const REPLAY_BATCH: usize = 500;
 
 pub(crate) struct Service<I> {
     pub(crate) inbox: I,
-    pub(crate) admission: Admission,
     pub(crate) log: LogClient,
     pub(crate) directory: DirectoryServiceClient<AuthorizedChannel>,
     pub(crate) clock: Clock,
@@ -40,7 +38,14 @@ pub(crate) struct Service<I> {
 }
 
 fn refuse(error: InboxError) -> Status {
-    Refusal::internal(&error).into()
+    match error {
+        InboxError::Redis(error) => {
+            tracing::warn!(%error, "the inbox does not answer");
+            let told = "the inbox does not answer; try again";
+            Refusal::unavailable(told, Duration::from_secs(2)).into()
+        }
+        error => Refusal::internal(&error).into(),
+    }
 }
 
 fn missing(id: &str) -> Status {
@@ -255,6 +260,7 @@ impl<I: Inbox> IngressService for Service<I> {
         let caller = caller(&request)?;
         let visible = self.visible(&caller).await?;
         let oldest = self.inbox.read(0, 1, 1).await.map_err(refuse)?;
+        let counts = self.inbox.counts().await.map_err(refuse)?;
         let parked = self.inbox.parked_by_number().await.map_err(refuse)?;
         let parked_items = parked
             .into_iter()
@@ -266,9 +272,9 @@ impl<I: Inbox> IngressService for Service<I> {
             .first()
             .map_or(Duration::ZERO, |oldest| now.since(oldest.admitted_at));
         Ok(Response::new(InboxState {
-            waiting_deliveries: self.admission.waiting(),
+            waiting_deliveries: counts.waiting,
             oldest_age_millis: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
-            admitted_deliveries: self.admission.admitted(),
+            admitted_deliveries: counts.admitted,
             refused_signatures: self.refused_signatures.load(Ordering::Relaxed),
             parked_items,
         }))

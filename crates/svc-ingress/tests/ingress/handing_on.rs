@@ -125,13 +125,13 @@ async fn a_delivery_that_ended_the_process_five_times_is_parked_unread() {
         admit: (0..4).map(delivery).collect(),
         ..Group::default()
     };
-    inbox.commit(&group).await.unwrap();
+    inbox.commit(&group).await.all().unwrap();
     // The process ended twice at work on the first two, then three times on the second alone.
     for _ in 0..2 {
-        inbox.suspect(2, 2).await.unwrap();
+        inbox.begin(1, 2, 2).await.unwrap();
     }
     for _ in 0..3 {
-        inbox.claim(2).await.unwrap();
+        inbox.claim(1, 2).await.unwrap();
     }
     let _log = peer.serve(&address).await;
     let site = Site::start(folder.path(), &address).await;

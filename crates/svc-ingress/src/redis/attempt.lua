@@ -1,0 +1,14 @@
+#!lua flags=allow-oom
+-- Counts an attempt at a delivery, or takes it back.
+-- KEYS 1 fences   2 inbox (stream)   3 attempts
+-- ARGV 1 part   2 fence   3 id   4 change: 1 or -1
+-- Answer: attempts now, 0 when there is no such delivery; -1 when the fence is another's.
+if (redis.call('HGET', KEYS[1], ARGV[1]) or '0') ~= ARGV[2] then return -1 end
+if #redis.call('XRANGE', KEYS[2], ARGV[3], ARGV[3]) == 0 then return 0 end
+local attempts = tonumber(redis.call('HGET', KEYS[3], ARGV[3]) or '0') + tonumber(ARGV[4])
+if attempts > 0 then
+  redis.call('HSET', KEYS[3], ARGV[3], string.format('%.0f', attempts))
+  return attempts
+end
+redis.call('HDEL', KEYS[3], ARGV[3])
+return 0
