@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod checker;
+mod config;
 mod conversation;
 mod demo;
 mod kill;
 mod meta;
+mod metrics;
 mod parked;
 mod readme;
+mod roles;
 mod start;
 mod trace;

@@ -28,6 +28,7 @@ use crate::agent::conversation::Open;
 use crate::agent::link::{Link, News};
 use crate::agent::model::{Connection, Desk, Panel};
 use crate::cli::AgentArgs;
+use crate::client;
 use crate::installation::dev_token;
 use crate::terminal::{Screen, is_interactive, print_line};
 
@@ -42,9 +43,10 @@ const ELSEWHERE: &str = "The desk is open in another terminal; /open takes it ba
 /// When the terminal fails, the installation refuses the desk, or it is not there and nobody is
 /// there to wait for it.
 pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<()> {
-    let token = args.token.clone().unwrap_or_else(|| dev_token(&args.agent));
+    let given = client::token();
+    let own_token = given.is_none();
+    let token = given.unwrap_or_else(|| dev_token(&args.agent));
     let (link, news) = Link::open(&args.server.server, &token, args.capacity)?;
-    let own_token = args.token.is_none();
     let agent = args.agent.clone();
     let outcome = at_desk(&link, Desk::new(args.agent), news).await;
     if own_token {

@@ -16,6 +16,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use crate::chat::line::{Line, OpenLine, Order};
 use crate::chat::model::{Happening, Phone};
 use crate::cli::ChatArgs;
+use crate::client;
+use crate::installation::dev_token;
 use crate::terminal::{Screen, is_interactive, print_line};
 
 /// How long a phone that reads from a pipe listens on after the last line and the last event.
@@ -30,7 +32,7 @@ pub(crate) async fn run(args: ChatArgs) -> anyhow::Result<()> {
     customer.display_name = Some(args.name.clone());
     let line = Line {
         server: args.server.server,
-        token: args.token,
+        token: client::token().unwrap_or_else(|| dev_token("admin")),
         customer: common::ContactIdentity::from(&customer),
         number_id: args.number.clone(),
     };

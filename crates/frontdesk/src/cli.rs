@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::role::Role;
+
 /// Frontdesk: the open WhatsApp contact centre.
 #[derive(Debug, Parser)]
 #[command(name = "frontdesk", version, about, max_term_width = 100)]
@@ -26,6 +28,30 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Tools for webhook bodies.
     Webhook(WebhookArgs),
+    /// The settings of the roles: list them, check them, print an example.
+    Config(ConfigArgs),
+    /// Make the demo tenant in a running installation; does no harm when it is there.
+    Seed(SeedArgs),
+    /// Ask a running role whether it is ready; for container health checks.
+    Health(HealthArgs),
+    /// Role: takes Meta's webhooks in.
+    Ingress(RoleArgs),
+    /// Role: owns the conversation log.
+    Conversations(RoleArgs),
+    /// Role: takes the steps of flows.
+    FlowRunner(RoleArgs),
+    /// Role: queues, offers, agents' desks.
+    Routing(RoleArgs),
+    /// Role: sends to Meta's Graph API.
+    Egress(RoleArgs),
+    /// Role: the registry of message templates.
+    Templates(RoleArgs),
+    /// Role: rates what was delivered.
+    Billing(RoleArgs),
+    /// Role: tenants, users, numbers and access tokens.
+    Accounts(RoleArgs),
+    /// Role: stands in for Meta in development.
+    Sandbox(RoleArgs),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -89,7 +115,8 @@ pub(crate) enum LogFormat {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServerArgs {
-    /// The installation's gRPC address.
+    /// The installation's gRPC address, or one for each service:
+    /// `conversations=http://…,routing=http://…,*=http://…`.
     #[arg(
         long,
         env = "FRONTDESK_SERVER",
@@ -111,14 +138,6 @@ pub(crate) struct ChatArgs {
     /// The business number to write to (Meta's phone_number_id).
     #[arg(long, default_value = crate::seed::NUMBER_ID)]
     pub(crate) number: String,
-    /// Access token.
-    #[arg(
-        long,
-        env = "FRONTDESK_TOKEN",
-        default_value = "dev-admin",
-        hide_env_values = true
-    )]
-    pub(crate) token: String,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -131,9 +150,6 @@ pub(crate) struct AgentArgs {
     /// Conversations to handle at once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub(crate) capacity: u32,
-    /// Access token; without it, the development token of the agent.
-    #[arg(long, env = "FRONTDESK_TOKEN", hide_env_values = true)]
-    pub(crate) token: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -163,4 +179,68 @@ pub(crate) enum WebhookCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RoleArgs {
+    /// Settings file (TOML); the environment wins over it. See `frontdesk config`.
+    #[arg(long, env = "FRONTDESK_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Find every mistake in the settings, with the remedy of each. Exit code 78 when there is one.
+    Check {
+        /// Only what this role reads; without it, what any role reads.
+        #[arg(long, value_enum)]
+        role: Option<Role>,
+        /// Settings file (TOML).
+        #[arg(long, env = "FRONTDESK_CONFIG", value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List every setting.
+    Keys {
+        /// Only what this role reads.
+        #[arg(long, value_enum)]
+        role: Option<Role>,
+        /// One JSON object.
+        #[arg(long, conflicts_with = "markdown")]
+        json: bool,
+        /// A table for documentation.
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Print a commented settings file.
+    Example,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SeedArgs {
+    /// The installation's gRPC address, or one for each service; without it, the settings
+    /// `peers.…`.
+    #[arg(long, env = "FRONTDESK_SERVER")]
+    pub(crate) server: Option<String>,
+    /// Settings file (TOML). Read are `operator.token`, `sandbox.app_secret`, `sandbox.callback`.
+    #[arg(long, env = "FRONTDESK_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Also make an access token for each demo user, and print it.
+    #[arg(long)]
+    pub(crate) tokens: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HealthArgs {
+    /// Address of the role's probes; without it, 127.0.0.1 and the port of `admin.listen`.
+    #[arg(long, env = "FRONTDESK_ADMIN_URL", value_name = "URL")]
+    pub(crate) admin: Option<String>,
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use core_types::TenantId;
-use lib_platform::server::{Listeners, Options, bind};
+use lib_platform::credential::OPERATOR;
+use lib_platform::server::{Admin, Listeners, Options, bind};
 use lib_platform::{
     Authenticator, Caller, Clock, Context, IdSource, Lifecycle, Parts, Peers, Role,
 };
@@ -111,6 +112,7 @@ impl Installation {
                 return Err(error);
             }
         };
+        context.readiness.set("service", Ok(()));
         let options = Options {
             authenticator,
             reflection: Some(lib_proto::FILE_DESCRIPTOR_SET),
@@ -120,7 +122,7 @@ impl Installation {
         let listeners = Listeners {
             grpc,
             http: Some(http),
-            admin: Some(admin),
+            admin: Admin::Own(admin),
         };
         let serving = life.clone();
         let server =
@@ -136,7 +138,7 @@ impl Installation {
             server,
             _lock: lock,
         };
-        match installation.seed(&service_token).await {
+        match installation.seed().await {
             Ok(()) => Ok(installation),
             Err(error) => {
                 let stopped = installation.stop().await;
@@ -148,13 +150,14 @@ impl Installation {
         }
     }
 
-    async fn seed(&self, service_token: &str) -> anyhow::Result<()> {
+    async fn seed(&self) -> anyhow::Result<()> {
         let callback = format!("{}/webhooks/whatsapp", self.http_url);
         let secrets = seed::Secrets {
             app_secret: DEV_APP_SECRET,
             callback: &callback,
         };
-        seed::run(&self.grpc_url, service_token, &secrets).await
+        let everyone = [("*".to_owned(), self.grpc_url.clone())];
+        seed::run(&everyone, &dev_token(OPERATOR), &secrets).await
     }
 
     /// Resolves when the installation has ended by itself.
@@ -230,6 +233,18 @@ async fn start_services(
 /// Who may call in development: the seeded users by well-known tokens, the services by a random
 /// one.
 fn dev_callers(service_token: &str) -> anyhow::Result<Vec<(String, Caller)>> {
+    let mut callers = dev_users()?;
+    callers.push((
+        service_token.to_owned(),
+        Caller::Service {
+            name: "frontdesk".to_owned(),
+        },
+    ));
+    Ok(callers)
+}
+
+/// The well-known tokens of the demo tenant's users and of the operator.
+pub(crate) fn dev_users() -> anyhow::Result<Vec<(String, Caller)>> {
     let tenant = TenantId::new(seed::TENANT)?;
     let user = |name: &str, roles: &[Role]| {
         let roles: BTreeSet<Role> = roles.iter().copied().collect();
@@ -251,15 +266,9 @@ fn dev_callers(service_token: &str) -> anyhow::Result<Vec<(String, Caller)>> {
     );
     // The operator sees what belongs to no tenant: deliveries that name no number.
     let operator = Caller::Service {
-        name: "operator".to_owned(),
+        name: OPERATOR.to_owned(),
     };
-    callers.push((dev_token("operator"), operator));
-    callers.push((
-        service_token.to_owned(),
-        Caller::Service {
-            name: "frontdesk".to_owned(),
-        },
-    ));
+    callers.push((dev_token(OPERATOR), operator));
     Ok(callers)
 }
 

@@ -3,9 +3,14 @@
 mod agent;
 mod chat;
 mod cli;
+mod client;
+mod config;
 mod demo;
 mod dev;
+mod exit;
+mod health;
 mod installation;
+mod role;
 mod seed;
 mod terminal;
 mod token_resolver;
@@ -17,6 +22,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
+use crate::exit::Exit;
+use crate::role::Role;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -34,6 +41,22 @@ fn main() -> ExitCode {
         Some(Command::Agent(args)) => runtime.block_on(agent::run(args)),
         Some(Command::Demo(args)) => runtime.block_on(demo::run(args)),
         Some(Command::Webhook(args)) => webhook::run(args),
+        Some(Command::Config(args)) => config::run(args),
+        Some(Command::Health(args)) => runtime.block_on(health::run(args)),
+        Some(Command::Seed(args)) => runtime.block_on(client::seed(args)),
+        Some(Command::Ingress(args)) => runtime.block_on(role::run(Role::Ingress, args.config)),
+        Some(Command::Conversations(args)) => {
+            runtime.block_on(role::run(Role::Conversations, args.config))
+        }
+        Some(Command::FlowRunner(args)) => {
+            runtime.block_on(role::run(Role::FlowRunner, args.config))
+        }
+        Some(Command::Routing(args)) => runtime.block_on(role::run(Role::Routing, args.config)),
+        Some(Command::Egress(args)) => runtime.block_on(role::run(Role::Egress, args.config)),
+        Some(Command::Templates(args)) => runtime.block_on(role::run(Role::Templates, args.config)),
+        Some(Command::Billing(args)) => runtime.block_on(role::run(Role::Billing, args.config)),
+        Some(Command::Accounts(args)) => runtime.block_on(role::run(Role::Accounts, args.config)),
+        Some(Command::Sandbox(args)) => runtime.block_on(role::run(Role::Sandbox, args.config)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,7 +70,10 @@ fn failed(error: &anyhow::Error) -> ExitCode {
         // The reader (`head`, say) has seen enough.
         return ExitCode::SUCCESS;
     }
-    // Nobody may be left to read even this.
-    let _ = writeln!(io::stderr(), "frontdesk: {error:#}");
-    ExitCode::FAILURE
+    let exit = error.downcast_ref::<Exit>();
+    if exit.is_none_or(|exit| !exit.message.is_empty()) {
+        // Nobody may be left to read even this.
+        let _ = writeln!(io::stderr(), "frontdesk: {error:#}");
+    }
+    exit.map_or(ExitCode::FAILURE, |exit| exit.code.into())
 }

@@ -2,8 +2,8 @@
 //! is idempotent and goes through the public contracts; what people changed since is left alone.
 
 use anyhow::Context as _;
-use lib_platform::AuthorizedChannel;
-use lib_platform::channel::connect;
+use lib_platform::channel::Credential;
+use lib_platform::{AuthorizedChannel, Peers};
 use lib_proto::accounts::account_service_client::AccountServiceClient;
 use lib_proto::accounts::{self, Plan};
 use lib_proto::flow_runner::flow_service_client::FlowServiceClient;
@@ -13,8 +13,6 @@ use lib_proto::routing::{CreateQueueRequest, Queue};
 use lib_proto::sandbox::sandbox_service_client::SandboxServiceClient;
 use lib_proto::sandbox::{CreateAccountRequest, CreateTemplateRequest};
 use tonic::{Code, Response, Status};
-
-use crate::installation::dev_token;
 
 /// The tenant's id.
 pub(crate) const TENANT: &str = "demo";
@@ -59,16 +57,47 @@ pub(crate) struct Secrets<'a> {
 /// # Errors
 /// With the first call that failed for another reason than that the thing is there already.
 pub(crate) async fn run(
-    grpc_url: &str,
-    service_token: &str,
+    servers: &[(String, String)],
+    operator_token: &str,
     secrets: &Secrets<'_>,
 ) -> anyhow::Result<()> {
-    let service = connect(grpc_url, service_token)?;
-    let admin = connect(grpc_url, &dev_token("admin"))?;
-    seed_accounts(service.clone(), admin.clone()).await?;
-    seed_flow(admin.clone()).await?;
-    seed_queues(admin.clone()).await?;
-    let mut accounts = AccountServiceClient::new(admin.clone());
+    let credential = Credential::bearer(operator_token)?;
+    let operator = Peers::with(servers.iter().cloned(), &credential)?;
+    let admin = Peers::with(servers.iter().cloned(), &credential.for_tenant(TENANT)?)?;
+    seed_accounts(operator.channel("accounts")?, admin.channel("accounts")?).await?;
+    seed_flow(admin.channel("flow-runner")?).await?;
+    seed_queues(admin.channel("routing")?).await?;
+    bind_flow(admin.channel("accounts")?).await?;
+    seed_sandbox(operator.channel("sandbox")?, secrets).await
+}
+
+/// Makes an access token for each demo user; returns user ids and tokens.
+///
+/// # Errors
+/// When accounts refuses.
+pub(crate) async fn tokens(
+    servers: &[(String, String)],
+    operator_token: &str,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let credential = Credential::bearer(operator_token)?.for_tenant(TENANT)?;
+    let admin = Peers::with(servers.iter().cloned(), &credential)?;
+    let mut accounts = AccountServiceClient::new(admin.channel("accounts")?);
+    let mut tokens = Vec::new();
+    for (user, _) in [("admin", ""), ("supervisor", "")].iter().chain(&AGENTS) {
+        let request = accounts::CreateAccessTokenRequest {
+            user_id: (*user).to_owned(),
+            note: "made by frontdesk seed".to_owned(),
+        };
+        let made = accounts.create_access_token(request).await;
+        let made = made.map_err(|status| anyhow::anyhow!("token: {}", status.message()))?;
+        tokens.push(((*user).to_owned(), made.into_inner().token));
+    }
+    Ok(tokens)
+}
+
+/// Says which flow answers the demo number, unless somebody has said so already.
+async fn bind_flow(admin: AuthorizedChannel) -> anyhow::Result<()> {
+    let mut accounts = AccountServiceClient::new(admin);
     let number = accounts::GetNumberRequest {
         id: NUMBER_ID.into(),
     };
@@ -88,7 +117,7 @@ pub(crate) async fn run(
             .await
             .context("binding the flow")?;
     }
-    seed_sandbox(service, secrets).await
+    Ok(())
 }
 
 /// Whether it was made now; `Ok(false)` when it was there before.
@@ -100,7 +129,10 @@ fn made<T>(what: &str, outcome: Result<Response<T>, Status>) -> anyhow::Result<b
     }
 }
 
-async fn seed_accounts(service: AuthorizedChannel, admin: AuthorizedChannel) -> anyhow::Result<()> {
+async fn seed_accounts(
+    operator: AuthorizedChannel,
+    admin: AuthorizedChannel,
+) -> anyhow::Result<()> {
     let tenant = accounts::Tenant {
         id: TENANT.into(),
         name: "Demo Garden Centre".into(),
@@ -112,7 +144,7 @@ async fn seed_accounts(service: AuthorizedChannel, admin: AuthorizedChannel) -> 
     };
     made(
         "tenant",
-        AccountServiceClient::new(service)
+        AccountServiceClient::new(operator)
             .create_tenant(tenant)
             .await,
     )?;
@@ -221,8 +253,8 @@ async fn seed_queues(admin: AuthorizedChannel) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn seed_sandbox(service: AuthorizedChannel, secrets: &Secrets<'_>) -> anyhow::Result<()> {
-    let mut sandbox = SandboxServiceClient::new(service);
+async fn seed_sandbox(operator: AuthorizedChannel, secrets: &Secrets<'_>) -> anyhow::Result<()> {
+    let mut sandbox = SandboxServiceClient::new(operator);
     let account = CreateAccountRequest {
         waba_id: WABA_ID.into(),
         number_id: NUMBER_ID.into(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lib_platform::AuthorizedChannel;
+use lib_platform::{AuthorizedChannel, Peers};
 use lib_proto::accounts::account_service_client::AccountServiceClient;
 use lib_proto::accounts::{ListConnectorsRequest, ListUsersRequest};
 use lib_proto::common::{Content, Text, content};
@@ -81,19 +81,43 @@ pub(crate) enum Job {
     Names,
 }
 
+/// The services a desk calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Services {
+    pub(crate) routing: AuthorizedChannel,
+    pub(crate) conversations: AuthorizedChannel,
+    accounts: AuthorizedChannel,
+    templates: AuthorizedChannel,
+}
+
+impl Services {
+    /// Those of `peers`.
+    ///
+    /// # Errors
+    /// When one has no address.
+    pub(crate) fn of(peers: &Peers) -> anyhow::Result<Self> {
+        Ok(Self {
+            routing: peers.channel("routing")?,
+            conversations: peers.channel("conversations")?,
+            accounts: peers.channel("accounts")?,
+            templates: peers.channel("templates")?,
+        })
+    }
+}
+
 /// The way to the worker.
 pub(crate) struct Calls(mpsc::UnboundedSender<Job>);
 
 impl Calls {
     /// Starts the worker. `run` makes idempotency keys of this run differ from those of others.
     pub(crate) fn open(
-        channel: AuthorizedChannel,
+        services: Services,
         news: mpsc::Sender<News>,
         run: i64,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (jobs, queue) = mpsc::unbounded_channel();
         let worker = Worker {
-            channel,
+            services,
             news,
             run,
             sent: 0,
@@ -117,7 +141,7 @@ struct Unsure {
 }
 
 struct Worker {
-    channel: AuthorizedChannel,
+    services: Services,
     news: mpsc::Sender<News>,
     run: i64,
     sent: u64,
@@ -130,7 +154,7 @@ impl Worker {
             match job {
                 Job::Load(_) | Job::Templates | Job::Names => {
                     let reader = Reader {
-                        channel: self.channel.clone(),
+                        services: self.services.clone(),
                     };
                     let news = self.news.clone();
                     tokio::spawn(async move {
@@ -208,7 +232,7 @@ impl Worker {
                 preview_url: true,
             }),
             Saying::Template { name, rest } => {
-                let templates = templates(&self.channel)
+                let templates = templates(&self.services)
                     .await
                     .map_err(|status| sentence(&status))?;
                 let (template, values) = template::find(&templates, &name, &rest)?;
@@ -227,7 +251,7 @@ impl Worker {
         };
         let mut waits = WAITS.iter();
         loop {
-            let mut client = ConversationServiceClient::new(self.channel.clone());
+            let mut client = ConversationServiceClient::new(self.services.conversations.clone());
             let Err(status) = client.send_message(request.clone()).await else {
                 return Ok(());
             };
@@ -249,7 +273,7 @@ impl Worker {
     }
 
     async fn change(&self, job: Job) -> Result<(), Status> {
-        let mut client = ConversationServiceClient::new(self.channel.clone());
+        let mut client = ConversationServiceClient::new(self.services.conversations.clone());
         match job {
             Job::WrapUp(seen) => {
                 client.start_wrap_up(start(&seen)).await?;
@@ -283,7 +307,7 @@ impl Worker {
     /// Hands over to a queue given by id or name. A queue that is not there would keep the customer
     /// waiting for ever, so it is looked up first.
     async fn transfer(&self, seen: Seen, wanted: &str) -> Result<(), String> {
-        let queues = queues(&self.channel).await;
+        let queues = queues(&self.services.routing).await;
         let queues = queues.map_err(|status| sentence(&status))?;
         let is_wanted = |queue: &&Queue| {
             queue.id == wanted || queue.name.to_lowercase() == wanted.to_lowercase()
@@ -302,7 +326,7 @@ impl Worker {
             epoch: seen.epoch,
             queue_id: queue.id.clone(),
         };
-        let mut client = ConversationServiceClient::new(self.channel.clone());
+        let mut client = ConversationServiceClient::new(self.services.conversations.clone());
         let outcome = client.transfer_to_queue(request).await;
         outcome.map(|_| ()).map_err(|status| sentence(&status))
     }
@@ -323,21 +347,21 @@ fn is_transport(status: &Status) -> bool {
 }
 
 struct Reader {
-    channel: AuthorizedChannel,
+    services: Services,
 }
 
 impl Reader {
     async fn read(self, job: Job) -> News {
         let read = match job {
             Job::Load(conversation) => self.load(conversation).await,
-            Job::Templates => templates(&self.channel).await.map(News::Templates),
+            Job::Templates => templates(&self.services).await.map(News::Templates),
             _ => self.names().await,
         };
         read.unwrap_or_else(|status| News::Notice(format!("Not read: {}.", sentence(&status))))
     }
 
     async fn load(&self, conversation: String) -> Result<News, Status> {
-        let mut client = ConversationServiceClient::new(self.channel.clone());
+        let mut client = ConversationServiceClient::new(self.services.conversations.clone());
         let request = GetConversationRequest {
             id: conversation.clone(),
         };
@@ -358,7 +382,7 @@ impl Reader {
     }
 
     async fn names(&self) -> Result<News, Status> {
-        let mut client = AccountServiceClient::new(self.channel.clone());
+        let mut client = AccountServiceClient::new(self.services.accounts.clone());
         let mut names = BTreeMap::new();
         let mut request = ListUsersRequest::default();
         loop {
@@ -389,8 +413,8 @@ async fn queues(channel: &AuthorizedChannel) -> Result<Vec<Queue>, Status> {
 }
 
 /// The approved templates of every connector, in order.
-async fn templates(channel: &AuthorizedChannel) -> Result<Vec<Template>, Status> {
-    let connectors = AccountServiceClient::new(channel.clone())
+async fn templates(services: &Services) -> Result<Vec<Template>, Status> {
+    let connectors = AccountServiceClient::new(services.accounts.clone())
         .list_connectors(ListConnectorsRequest::default())
         .await?;
     let mut found = Vec::new();
@@ -402,7 +426,7 @@ async fn templates(channel: &AuthorizedChannel) -> Result<Vec<Template>, Status>
             page_token: String::new(),
         };
         loop {
-            let mut client = TemplateServiceClient::new(channel.clone());
+            let mut client = TemplateServiceClient::new(services.templates.clone());
             let page = client.list_templates(request.clone()).await?.into_inner();
             found.extend(page.templates);
             if page.next_page_token.is_empty() {

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lib_platform::channel::connect;
 use lib_platform::{AuthorizedChannel, Clock};
 use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
 use lib_proto::conversations::{LogEntry, Message, WatchRequest, Window};
@@ -16,7 +15,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use crate::agent::calls::{Calls, Job};
+use crate::agent::calls::{Calls, Job, Services};
+use crate::client;
 use crate::terminal::Trouble;
 
 /// Routing wants to hear from a desk at least every 30 s.
@@ -87,12 +87,12 @@ impl Link {
         token: &str,
         capacity: u32,
     ) -> anyhow::Result<(Self, mpsc::Receiver<News>)> {
-        let channel = connect(server, token)?;
+        let services = Services::of(&client::peers(server, token)?)?;
         let (news, received) = mpsc::channel(256);
         let (wishes, queue) = mpsc::channel(64);
         let run = Clock::system().now().as_micros();
         let desk = DeskLine {
-            channel: channel.clone(),
+            channel: services.routing.clone(),
             server: server.to_owned(),
             capacity,
             wishes: queue,
@@ -100,10 +100,10 @@ impl Link {
             run,
             count: 0,
         };
-        let (calls, work) = Calls::open(channel.clone(), news.clone(), run);
+        let (calls, work) = Calls::open(services.clone(), news.clone(), run);
         let tasks = vec![
             tokio::spawn(desk.keep()),
-            tokio::spawn(keep_log(channel, news)),
+            tokio::spawn(keep_log(services.conversations, news)),
             work,
         ];
         Ok((

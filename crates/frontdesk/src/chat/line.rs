@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use core_types::{Content, Timestamp};
 use lib_platform::AuthorizedChannel;
-use lib_platform::channel::connect;
 use lib_proto::accounts::GetNumberRequest;
 use lib_proto::accounts::account_service_client::AccountServiceClient;
 use lib_proto::sandbox::phone_service_client::PhoneServiceClient;
@@ -16,6 +15,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use crate::chat::model::Happening;
+use crate::client;
 use crate::terminal::{Trouble, sentence};
 
 /// Refusals in a row, before anything has worked, after which there is no point in going on. Not
@@ -80,12 +80,13 @@ impl Line {
     /// # Errors
     /// When the address or the token cannot be used at all.
     pub(crate) fn open(self) -> anyhow::Result<OpenLine> {
-        let channel = connect(&self.server, &self.token)?;
+        let peers = client::peers(&self.server, &self.token)?;
+        let (channel, accounts) = (peers.channel("sandbox")?, peers.channel("accounts")?);
         let (orders, queue) = mpsc::unbounded_channel();
         let (happened, happenings) = mpsc::channel(64);
         let tasks = vec![
             tokio::spawn(work(self.clone(), channel.clone(), queue, happened.clone())),
-            tokio::spawn(watch(self, channel, happened)),
+            tokio::spawn(watch(self, (channel, accounts), happened)),
         ];
         Ok(OpenLine {
             orders,
@@ -134,13 +135,17 @@ async fn work(
 }
 
 /// Follows the phone's events for ever, connecting again after each break.
-async fn watch(line: Line, channel: AuthorizedChannel, happened: mpsc::Sender<Happening>) {
+async fn watch(
+    line: Line,
+    channels: (AuthorizedChannel, AuthorizedChannel),
+    happened: mpsc::Sender<Happening>,
+) {
     let mut pause = Duration::from_millis(100);
     let mut stood = false;
     let mut refusals = 0;
     loop {
         let mut stands = false;
-        let outcome = follow(&line, &channel, &happened, &mut stands).await;
+        let outcome = follow(&line, &channels, &happened, &mut stands).await;
         let trouble = match &outcome {
             Ok(()) => return,
             Err(status) => Trouble::of(status),
@@ -167,7 +172,7 @@ async fn watch(line: Line, channel: AuthorizedChannel, happened: mpsc::Sender<Ha
 
 async fn follow(
     line: &Line,
-    channel: &AuthorizedChannel,
+    (channel, accounts): &(AuthorizedChannel, AuthorizedChannel),
     happened: &mpsc::Sender<Happening>,
     stands: &mut bool,
 ) -> Result<(), Status> {
@@ -180,7 +185,7 @@ async fn follow(
     let mut stream = client.watch_phone(request).await?.into_inner();
     *stands = true;
     let online = Happening::Online {
-        business: business(channel, &line.number_id).await,
+        business: business(accounts, &line.number_id).await,
     };
     if happened.send(online).await.is_err() {
         return Ok(());
