@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use core_whatsapp::signature::AppSecret;
-use lib_platform::{Clock, Role};
+use lib_platform::{Clock, Context, Readiness, Role};
 use lib_proto::ingress as pb;
 use lib_proto::ingress::ingress_service_client::IngressServiceClient;
+use lib_storage::{Profile, RedisSettings, Servers, Storage};
+use lib_testkit::servers::RedisServer;
 use lib_testkit::{Host, SERVICE, context, eventually, user};
 use serde_json::{Value, json};
 use svc_ingress::Config;
@@ -21,6 +23,7 @@ pub(crate) type Client = IngressServiceClient<lib_platform::AuthorizedChannel>;
 /// A running ingress.
 pub(crate) struct Site {
     host: Host,
+    pub(crate) readiness: Readiness,
     http: reqwest::Client,
 }
 
@@ -45,7 +48,28 @@ impl Site {
     }
 
     pub(crate) async fn start_with(config: Config, folder: &Path, peer: &str) -> Self {
-        let context = context(folder, &Clock::system(), peer);
+        Self::start_in(config, context(folder, &Clock::system(), peer)).await
+    }
+
+    /// The replica `name` of an installation with this Redis.
+    pub(crate) async fn start_replica(
+        name: &str,
+        server: &RedisServer,
+        profile: Profile,
+        peer: &str,
+    ) -> Self {
+        let mut context = context(Path::new("/nonexistent"), &Clock::system(), peer);
+        context.me.name = name.to_owned();
+        context.storage = Storage::Servers(Servers {
+            postgres: None,
+            redis: Some(RedisSettings { url: server.url() }),
+            profile,
+        });
+        Self::start_in(config(), context).await
+    }
+
+    async fn start_in(config: Config, context: Context) -> Self {
+        let readiness = context.readiness.clone();
         let parts = svc_ingress::start(config, context.clone()).await.unwrap();
         let users = [
             ("admin-a", user("a", "admin", Role::Administrator)),
@@ -53,6 +77,7 @@ impl Site {
             ("agent-a", user("a", "agent", Role::Agent)),
         ];
         Self {
+            readiness,
             host: Host::start(parts, &context, &users).await,
             http: lib_platform::outbound::client(Duration::from_secs(20)).unwrap(),
         }
@@ -98,6 +123,20 @@ impl Site {
         let mut client = self.client(SERVICE);
         let state = client.get_inbox(pb::GetInboxRequest {}).await;
         state.unwrap().into_inner()
+    }
+
+    /// Posts `body` until it is admitted; returns how often it was refused.
+    pub(crate) async fn insist(&self, body: Vec<u8>) -> usize {
+        let mut refused = 0;
+        eventually(async || match self.post(body.clone()).await {
+            200 => Some(refused),
+            503 => {
+                refused += 1;
+                None
+            }
+            other => panic!("answered {other}"),
+        })
+        .await
     }
 
     /// Waits until nothing waits to be handed on.
