@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -64,6 +65,14 @@ impl Settings {
         let made = made.expect("deploy/make-secrets runs");
         let said = String::from_utf8_lossy(&made.stderr);
         assert!(made.status.success(), "deploy/make-secrets: {said}");
+        // The script leaves them readable, because containers have another user.
+        for file in fs::read_dir(&secrets)
+            .expect("the secrets are there")
+            .flatten()
+        {
+            let mode = fs::Permissions::from_mode(0o600);
+            fs::set_permissions(file.path(), mode).expect("its own files");
+        }
         Self {
             folder: folder.to_owned(),
             addresses: BTreeMap::new(),
@@ -75,10 +84,7 @@ impl Settings {
     }
 
     pub(super) fn set_secret(&self, name: &str, value: &str) {
-        let file = self.secret_file(name);
-        // The script writes them so that nobody changes them by mistake.
-        let _ = fs::remove_file(&file);
-        fs::write(&file, value).expect("a secret can be written");
+        fs::write(self.secret_file(name), value).expect("a secret can be written");
     }
 
     pub(super) fn secret(&self, name: &str) -> String {

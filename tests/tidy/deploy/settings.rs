@@ -2,6 +2,7 @@
 //! by the role it is given to, and is right by `frontdesk config check`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -186,6 +187,11 @@ fn the_program_takes_the_settings_of_every_role() {
     printed(Command::new(root().join("deploy/make-secrets")).arg(&secrets));
     // On Kubernetes the file is called after the setting, which may hold two.
     std::fs::copy(secrets.join("app_secret"), secrets.join("app_secrets")).unwrap();
+    // The script leaves them readable, because containers have another user; the program warns.
+    for file in std::fs::read_dir(&secrets).unwrap() {
+        let mode = std::fs::Permissions::from_mode(0o400);
+        std::fs::set_permissions(file.unwrap().path(), mode).unwrap();
+    }
     for (place, role, mut environment) in everywhere()
         .into_iter()
         .filter(|(_, role, _)| role != "seed")
