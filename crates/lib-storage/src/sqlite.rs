@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, Sqlite, Transaction};
 
 use crate::error::StorageError;
 use crate::migration::{Engine, Migration};
@@ -46,6 +46,12 @@ impl SqliteFile {
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .test_before_acquire(false)
+                // A commit that failed on a full disk has ended the transaction for SQLite, but
+                // not for sqlx: such a connection never begins another one.
+                .before_acquire(|connection, _| {
+                    let usable = !connection.is_in_transaction();
+                    Box::pin(async move { Ok(usable) })
+                })
                 .connect_with(options)
                 .await;
             pool.map_err(|source| StorageError::Open {

@@ -1,0 +1,147 @@
+//! Faults. Each confirms its effect; a fault that did not happen makes the run void.
+
+use std::time::{Duration, Instant};
+
+use super::history::{Op, Outcome};
+use super::run::Run;
+use super::subject::state_of;
+
+/// Longest wait for a failpoint to be reached.
+const REACHED_WITHIN: Duration = Duration::from_secs(25);
+
+impl Run {
+    fn note_fault(&mut self, kind: &str, part: &str, confirmed: bool, in_flight: usize) {
+        let op = Op::Fault {
+            kind: kind.to_owned(),
+            part: part.to_owned(),
+            confirmed,
+            in_flight,
+        };
+        self.history.record("nemesis", Outcome::Ok, op);
+        if !confirmed && self.void.is_none() {
+            self.void = Some(format!("{kind} of {part} did not happen"));
+        }
+    }
+
+    /// A fault that was made by other means.
+    pub fn fault(&mut self, kind: &str, part: &str, confirmed: bool) {
+        let in_flight = self.in_flight();
+        self.note_fault(kind, part, confirmed, in_flight);
+    }
+
+    /// Answers of Graph that were not what a sender hopes for: each hit a send under way.
+    pub fn fault_in_answers(&mut self) {
+        let entries = self.history.entries();
+        let broken = entries.iter().filter(|entry| match &entry.op {
+            Op::Accepted { answer, .. } => answer != "Ok",
+            Op::Refused { .. } => true,
+            _ => false,
+        });
+        let hits = broken.count();
+        self.note_fault(&format!("{hits} broken answers"), "graph", hits > 0, hits);
+    }
+
+    /// Waits up to `most` milliseconds, at random: the moment is the experiment.
+    pub async fn some_time(&mut self, least: u64, most: u64) {
+        use rand::Rng as _;
+        let millis = self.random.random_range(least..most);
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+    }
+
+    /// `kill -9`, `away` without it, and a new start with `failpoints`.
+    pub async fn kill(&mut self, part: &str, away: Duration, failpoints: &str) {
+        let in_flight = self.in_flight();
+        let pid = self.subject().pid(part);
+        self.meta.fault_began();
+        tokio::task::block_in_place(|| self.subject().kill(part));
+        let gone = pid.is_some_and(|pid| state_of(pid).is_none());
+        self.note_fault("kill -9", part, gone, in_flight);
+        tokio::time::sleep(away).await;
+        self.begin(part, failpoints);
+    }
+
+    /// Starts a part.
+    pub fn begin(&mut self, part: &str, failpoints: &str) {
+        let subject = self.subject();
+        let mut subject = subject;
+        tokio::task::block_in_place(|| subject.start(part, failpoints));
+    }
+
+    /// SIGSTOP, `for_` long, SIGCONT.
+    pub async fn suspend(&mut self, part: &str, for_: Duration) {
+        let in_flight = self.in_flight();
+        let pid = self.subject().pid(part);
+        self.meta.fault_began();
+        tokio::task::block_in_place(|| self.subject().pause(part));
+        let stopped = pid.and_then(state_of) == Some('T');
+        self.note_fault("SIGSTOP", part, stopped, in_flight);
+        tokio::time::sleep(for_).await;
+        self.subject().resume(part);
+    }
+
+    /// SIGTERM and a new start. Whether it ended cleanly.
+    pub async fn restart(&mut self, part: &str) -> bool {
+        let in_flight = self.in_flight();
+        self.meta.fault_began();
+        let stopped = tokio::task::block_in_place(|| self.subject().stop(part));
+        self.note_fault("SIGTERM", part, true, in_flight);
+        if !stopped.clean || stopped.took > super::subject::STOP_WITHIN {
+            self.broken("I36", format!("{part} stopped like this: {stopped:?}"));
+        }
+        self.begin(part, "");
+        stopped.clean
+    }
+
+    /// Starts a part anew so that it dies at a failpoint, waits until it has, and starts it again.
+    /// Whether it died there.
+    pub async fn die_at(&mut self, part: &str, failpoint: &str) -> bool {
+        tokio::task::block_in_place(|| self.subject().kill(part));
+        self.begin(part, failpoint);
+        let since = Instant::now();
+        loop {
+            let in_flight = self.in_flight();
+            let ended = self.subject().has_ended(part);
+            if ended {
+                self.meta.fault_began();
+                self.note_fault(
+                    &format!("failpoint {failpoint}"),
+                    part,
+                    true,
+                    in_flight.max(1),
+                );
+                self.begin(part, "");
+                return true;
+            }
+            if since.elapsed() > REACHED_WITHIN {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Starts a part anew so that it suspends itself at a failpoint; waits until it has, lets it
+    /// lie for `lie`, and wakes it.
+    pub async fn freeze_at(&mut self, part: &str, failpoint: &str, lie: Duration) -> bool {
+        tokio::task::block_in_place(|| self.subject().kill(part));
+        self.begin(part, failpoint);
+        let pid = self.subject().pid(part);
+        let since = Instant::now();
+        while pid.and_then(state_of) != Some('T') {
+            if since.elapsed() > REACHED_WITHIN {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let in_flight = self.in_flight();
+        self.meta.fault_began();
+        self.note_fault(
+            &format!("failpoint {failpoint}"),
+            part,
+            true,
+            in_flight.max(1),
+        );
+        tokio::time::sleep(lie).await;
+        self.subject().resume(part);
+        true
+    }
+}

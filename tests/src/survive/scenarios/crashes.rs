@@ -1,0 +1,229 @@
+//! Processes that die, freeze, stop and starve.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rand::seq::SliceRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+
+use super::{Plan, Setup, Verdict, load, part};
+use crate::survive::run::Run;
+
+/// Named places, with whose process they are in and how often each is reached before it strikes.
+pub(super) const POINTS: [(&str, &str, &str, u64); 18] = [
+    ("K1", "ingress", "ingress.verified", 12),
+    ("K2", "ingress", "ingress.stored", 10),
+    ("K3", "ingress", "ingress.kept", 12),
+    ("K4", "ingress", "ingress.read", 12),
+    ("K5", "ingress", "ingress.handed_on", 8),
+    ("K6", "ingress", "ingress.finish", 8),
+    ("K7", "conversations", "conversations.step", 5),
+    ("K8", "conversations", "conversations.commit", 14),
+    ("K9", "conversations", "conversations.committed", 14),
+    ("K11", "egress", "egress.granted", 8),
+    ("K12", "egress", "egress.write", 8),
+    ("K13", "egress", "egress.answered", 8),
+    ("K14", "conversations", "conversations.commit", 40),
+    ("K15", "routing", "routing.offered", 3),
+    ("K16", "routing", "routing.answered", 3),
+    ("K17", "routing", "routing.ended", 3),
+    ("K18", "billing", "billing.commit", 4),
+    ("K19", "billing", "billing.committed", 4),
+];
+
+/// E2.
+pub(super) async fn kills(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
+    let mut run = plan.start(Setup::default()).await?;
+    let (kills, customers) = plan.pick((8, 30), (30, 120));
+    let within = Duration::from_millis(kills * 1_100);
+    load(&mut run, customers, customers / 5, within);
+    for kill in 0..kills {
+        run.some_time(150, 900).await;
+        if kill == kills / 2 {
+            run.checkpoint().await;
+        }
+        let parts = run.subject().parts();
+        let part = parts[run.random.random_range(0..parts.len())].clone();
+        let away = Duration::from_millis(run.random.random_range(0..300));
+        run.kill(&part, away, "").await;
+    }
+    run.finish(name, row).await
+}
+
+/// E1: each named place, death there, and the way back.
+pub(super) async fn points(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
+    let setup = Setup {
+        agents: 4,
+        ..Setup::default()
+    };
+    let mut run = plan.start(setup).await?;
+    let mut points: Vec<_> = POINTS.to_vec();
+    points.shuffle(&mut run.random);
+    // The quick run takes half of them, another half with another seed.
+    points.truncate(plan.pick(9, POINTS.len()));
+    let mut visited = Vec::new();
+    for (kill, role, place, most) in points {
+        let customers = plan.pick(8, 14);
+        load(&mut run, customers, 4, Duration::from_millis(2_500));
+        let part = part(&run, role);
+        let mut struck = false;
+        for at in [run.random.random_range(1..=most), 1] {
+            if run.die_at(&part, &format!("{place}=abort@{at}")).await {
+                visited.push(kill);
+                struck = true;
+                break;
+            }
+            // Fewer times than thought: the first one will do.
+            load(&mut run, customers, 4, Duration::from_millis(1_500));
+        }
+        if !struck {
+            run.fault(&format!("failpoint {place}"), &part, false);
+        }
+        run.wait_for_customers().await;
+    }
+    visited.sort_unstable();
+    run.notes.push(format!("died at {}", visited.join(", ")));
+    run.finish(name, row).await
+}
+
+/// E49: the second death comes while the first is being recovered from.
+pub(super) async fn twice(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
+    let mut run = plan.start(Setup::default()).await?;
+    let places = [
+        "ingress.read",
+        "ingress.finish",
+        "conversations.commit",
+        "ingress.handed_on",
+    ];
+    for round in 0..plan.pick(3, 8) {
+        load(&mut run, 15, 3, Duration::from_millis(2_000));
+        run.some_time(300, 900).await;
+        let part = part(&run, "ingress");
+        let place = places[round % places.len()];
+        run.kill(
+            &part,
+            Duration::from_millis(50),
+            &format!("{place}=abort@1"),
+        )
+        .await;
+        let since = std::time::Instant::now();
+        while !run.subject().has_ended(&part) && since.elapsed() < Duration::from_secs(20) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let ended = run.subject().has_ended(&part);
+        run.fault(&format!("failpoint {place} in recovery"), &part, ended);
+        if ended {
+            run.begin(&part, "");
+        }
+    }
+    run.finish(name, row).await
+}
+
+/// E3: shorter and longer than an attempt's lease.
+pub(super) async fn suspend(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
+    let mut run = plan.start(Setup::default()).await?;
+    let lies: &[u64] = plan.pick(&[1, 17], &[1, 5, 17, 25, 1, 40]);
+    for &seconds in lies {
+        load(&mut run, 15, 5, Duration::from_millis(2_000));
+        run.some_time(300, 1_500).await;
+        let part = part(&run, "egress");
+        run.suspend(&part, Duration::from_secs(seconds)).await;
+        run.wait_for_customers().await;
+    }
+    run.finish(name, row).await
+}
+
+/// E4: a planned restart leaves nothing in doubt.
+pub(super) async fn rolling(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
+    let mut run = plan.start(Setup::default()).await?;
+    let restarts = plan.pick(4, 12);
+    let within = Duration::from_millis(restarts * 1_500);
+    load(&mut run, plan.pick(30, 90), 10, within);
+    for _ in 0..restarts {
+        run.some_time(400, 1_200).await;
+        let parts = run.subject().parts();
+        for part in parts {
+            run.restart(&part).await;
+        }
+    }
+    run.wait_for_customers().await;
+    let (stores, _) = run.settle().await;
+    let doubts = ambiguous(&run, &stores);
+    if doubts > 0 {
+        run.broken(
+            "I11",
+            format!("{doubts} sends in doubt after planned restarts"),
+        );
+    }
+    let other = run
+        .history
+        .entries()
+        .into_iter()
+        .filter(|entry| match entry.op {
+            crate::survive::history::Op::Post { status, .. } => status >= 500 && status != 503,
+            _ => false,
+        });
+    let other = other.count();
+    if other > 0 {
+        run.broken(
+            "I30",
+            format!("{other} webhooks were answered 5xx other than 503"),
+        );
+    }
+    run.finish(name, row).await
+}
+
+fn ambiguous(run: &Run, stores: &crate::survive::stores::Stores) -> usize {
+    crate::survive::checker::count(&run.history.entries(), stores).ambiguous
+}
+
+/// E7: the one duplicate the promise allows, made on purpose and counted.
+pub(super) async fn frozen_write(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
+    let mut run = plan.start(Setup::default()).await?;
+    for _ in 0..plan.pick(1, 3) {
+        load(&mut run, 6, 2, Duration::from_millis(1_000));
+        let part = part(&run, "egress");
+        let at = run.random.random_range(2..6);
+        // Lease 15 s and quiet window 2 s are over when it wakes.
+        let lie = Duration::from_secs(19);
+        if !run
+            .freeze_at(&part, &format!("egress.write=stop@{at}"), lie)
+            .await
+        {
+            run.fault("failpoint egress.write=stop", &part, false);
+        }
+        run.wait_for_customers().await;
+    }
+    run.finish(name, row).await
+}
+
+/// E48.
+pub(super) async fn starved(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
+    let mut run = plan.start(Setup::default()).await?;
+    let over = Arc::new(AtomicBool::new(false));
+    let hogs: Vec<_> = (0..6)
+        .map(|seed| {
+            let over = Arc::clone(&over);
+            std::thread::spawn(move || {
+                let mut random = rand::rngs::StdRng::seed_from_u64(seed);
+                while !over.load(Ordering::Relaxed) {
+                    std::hint::black_box(random.random::<u64>());
+                }
+            })
+        })
+        .collect();
+    load(&mut run, 60, 10, Duration::from_secs(10));
+    run.some_time(1_000, 2_000).await;
+    run.fault(
+        "6 busy threads",
+        "machine",
+        hogs.iter().all(|hog| !hog.is_finished()),
+    );
+    run.wait_for_customers().await;
+    over.store(true, Ordering::Relaxed);
+    for hog in hogs {
+        let _ = hog.join();
+    }
+    run.finish(name, row).await
+}

@@ -1,0 +1,201 @@
+//! Graph in every mood.
+
+use std::time::Duration;
+
+use lib_proto::conversations::SendState;
+use lib_proto::egress::egress_service_client::EgressServiceClient;
+use lib_proto::egress::{ListNumberStatesRequest, ResumeNumberRequest};
+use rand::Rng as _;
+
+use super::{Plan, Setup, Verdict, load, part};
+use crate::survive::graph::{Answer, Script};
+use crate::survive::proxy::Weather;
+
+/// E28, E29.
+pub(super) async fn doubt(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
+    let mut run = plan.start(Setup::default()).await?;
+    let answers = vec![
+        (Answer::Reset, 6),
+        (Answer::Silent, 2),
+        (Answer::Late(1_500), 4),
+        (Answer::Broken500, 5),
+        (Answer::Empty500, 4),
+        (Answer::Malformed, 5),
+        (Answer::NoMessage, 5),
+        (Answer::WrongId, 3),
+        (Answer::Html, 4),
+        (Answer::Huge, 2),
+        (Answer::Drip, 2),
+    ];
+    let script = Script {
+        answers,
+        never: 20,
+        ..Script::default()
+    };
+    run.graph.play(script);
+    load(
+        &mut run,
+        plan.pick(40, 250),
+        plan.pick(20, 100),
+        Duration::from_secs(plan.pick(6, 40)),
+    );
+    run.wait_for_customers().await;
+    run.fault_in_answers();
+    run.finish(name, row).await
+}
+
+/// E26, E27: only what is told to wait waits, and nothing is asked much more often than needed.
+pub(super) async fn limits(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
+    let mut run = plan.start(Setup::default()).await?;
+    let answers = vec![
+        (Answer::Error(429, 130_429), 6),
+        (Answer::Error(400, 131_056), 5),
+        (Answer::Error(500, 131_057), 4),
+        (Answer::Error(503, 4), 4),
+        (Answer::Error(400, 131_047), 3),
+        (Answer::Error(400, 131_026), 3),
+    ];
+    run.graph.play(Script {
+        answers,
+        ..Script::default()
+    });
+    load(
+        &mut run,
+        plan.pick(30, 150),
+        10,
+        Duration::from_secs(plan.pick(5, 30)),
+    );
+    run.wait_for_customers().await;
+    run.fault_in_answers();
+    run.graph.play(Script::default());
+    let (stores, _) = run.settle().await;
+    let meant = crate::survive::checker::count(&run.history.entries(), &stores).intents as u64;
+    let asked = run.graph.requests();
+    run.notes
+        .push(format!("{asked} requests for {meant} messages"));
+    // 19 % wait and are asked again, and again: no storm.
+    if asked > meant * 16 / 10 {
+        run.broken(
+            "I31",
+            format!("{asked} requests for {meant} messages: a storm"),
+        );
+    }
+    run.finish(name, row).await
+}
+
+/// E30: nobody tells. A template in doubt stays unknown and is never sent again.
+pub(super) async fn mute(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
+    let mut run = plan.start(Setup::default()).await?;
+    let answers = vec![
+        (Answer::Reset, 25),
+        (Answer::Empty500, 15),
+        (Answer::NoMessage, 10),
+    ];
+    run.graph.play(Script {
+        answers,
+        never: 100,
+        ..Script::default()
+    });
+    load(
+        &mut run,
+        plan.pick(15, 60),
+        plan.pick(25, 120),
+        Duration::from_secs(plan.pick(3, 15)),
+    );
+    run.wait_for_customers().await;
+    run.fault_in_answers();
+    let (stores, _) = run.settle().await;
+    let unknown = stores.messages.iter();
+    let unknown = unknown
+        .filter(|message| message.send_state() == SendState::Unknown)
+        .count();
+    run.notes
+        .push(format!("{unknown} messages stay unknown and are shown so"));
+    run.finish(name, row).await
+}
+
+/// E34, K12, K13: statuses come first, and the sender dies while it waits for the answer.
+pub(super) async fn early(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
+    let mut run = plan.start(Setup::default()).await?;
+    run.graph.play(Script {
+        early: 100,
+        doubled: 0,
+        latest: 40,
+        ..Script::default()
+    });
+    for round in 0..plan.pick(3, 10) {
+        load(&mut run, 10, 3, Duration::from_millis(1_500));
+        run.some_time(200, 1_200).await;
+        let part = part(&run, "egress");
+        if round % 2 == 0 {
+            // It has written and waits; Graph has it.
+            let (subject, victim) = (run.subject.clone(), part.clone());
+            run.graph.set_trap(move || {
+                let subject = subject.lock();
+                if let Ok(mut subject) = subject {
+                    subject.kill(&victim);
+                }
+            });
+            let since = std::time::Instant::now();
+            while !run.graph.trap_struck() && since.elapsed() < Duration::from_secs(15) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let struck = run.graph.trap_struck();
+            run.fault("kill -9 while it waits for Graph", &part, struck);
+            run.meta.fault_began();
+            if struck {
+                run.begin(&part, "");
+            }
+        } else {
+            let at = run.random.random_range(1..5);
+            let place = format!("egress.answered=abort@{at}");
+            if !run.die_at(&part, &place).await {
+                run.fault(&place, &part, false);
+            }
+        }
+        run.wait_for_customers().await;
+    }
+    run.finish(name, row).await
+}
+
+/// E25, and a token that is refused: nothing is sent, nothing is in doubt, and all goes out later.
+pub(super) async fn token(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
+    let setup = Setup {
+        proxies: true,
+        ..Setup::default()
+    };
+    let mut run = plan.start(setup).await?;
+    run.graph.play(Script {
+        answers: vec![(Answer::Error(401, 190), 100)],
+        ..Script::default()
+    });
+    load(&mut run, 12, 3, Duration::from_secs(2));
+    run.wait_for_customers().await;
+    let mut egress = EgressServiceClient::new(run.stranger("egress", "dev-admin"));
+    let states = egress
+        .list_number_states(ListNumberStatesRequest {})
+        .await?
+        .into_inner()
+        .states;
+    let stopped = states.iter().filter(|state| state.stopped).count();
+    run.fault(&format!("{stopped} numbers stopped"), "graph", stopped > 0);
+    run.graph.play(Script::default());
+    for state in states {
+        egress
+            .resume_number(ResumeNumberRequest {
+                number_id: state.number_id,
+            })
+            .await?;
+    }
+    // Now no byte reaches Graph: every connection ends before an answer.
+    run.proxies[0].set(Weather {
+        resets: 1_000,
+        ..Weather::default()
+    });
+    load(&mut run, 12, 3, Duration::from_secs(2));
+    run.some_time(2_000, 3_000).await;
+    let hits = run.proxies[0].hits();
+    run.fault("resets before Graph", "graph", hits > 0);
+    run.proxies[0].set(Weather::default());
+    run.finish(name, row).await
+}

@@ -1,0 +1,222 @@
+//! The scenarios. Each names the row of the fault matrix it stands for, makes a load of its own
+//! and strikes; the checker's invariants hold in all of them.
+
+mod crashes;
+mod desks;
+mod graph_side;
+mod input;
+mod network;
+mod power;
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use super::run::{Run, Setup, Topology, Verdict};
+
+/// What a scenario is run with.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Decides everything.
+    pub seed: u64,
+    /// The short form, for every change; otherwise the long one.
+    pub quick: bool,
+    /// Which installation.
+    pub topology: Topology,
+    /// Where files go.
+    pub folder: PathBuf,
+}
+
+impl Plan {
+    /// `quick` or `full`.
+    pub fn pick<T>(&self, quick: T, full: T) -> T {
+        if self.quick { quick } else { full }
+    }
+
+    async fn start(&self, setup: Setup) -> anyhow::Result<Run> {
+        Run::start(&self.folder, self.seed, self.topology, &setup).await
+    }
+}
+
+type Outcome = Pin<Box<dyn Future<Output = anyhow::Result<Verdict>> + Send>>;
+
+/// One scenario.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// The rows of the fault matrix.
+    pub row: &'static str,
+    /// What it does, in a sentence.
+    pub does: &'static str,
+    /// Whether the quick run has it.
+    pub quick: bool,
+    /// Runs it.
+    pub run: fn(Plan) -> Outcome,
+}
+
+macro_rules! scenario {
+    ($name:literal, $row:literal, $quick:literal, $run:path, $does:literal) => {
+        Scenario {
+            name: $name,
+            row: $row,
+            does: $does,
+            quick: $quick,
+            run: |plan| Box::pin(async move { $run(plan, $name, $row).await }),
+        }
+    };
+}
+
+/// All scenarios, in the order they run.
+pub const ALL: [Scenario; 19] = [
+    scenario!(
+        "kills",
+        "E2",
+        true,
+        crashes::kills,
+        "kill -9 at random moments under load"
+    ),
+    scenario!(
+        "points",
+        "E1",
+        true,
+        crashes::points,
+        "death at each named place in the code, under load"
+    ),
+    scenario!(
+        "twice",
+        "E49",
+        true,
+        crashes::twice,
+        "killed again while it recovers"
+    ),
+    scenario!(
+        "suspend",
+        "E3",
+        true,
+        crashes::suspend,
+        "SIGSTOP for a second and for longer than an attempt may take"
+    ),
+    scenario!(
+        "rolling",
+        "E4",
+        true,
+        crashes::rolling,
+        "SIGTERM and start under load: no ambiguous send"
+    ),
+    scenario!(
+        "frozen-write",
+        "E7",
+        true,
+        crashes::frozen_write,
+        "suspended between the deadline check and the write, longer than lease and quiet window"
+    ),
+    scenario!(
+        "starved",
+        "E48",
+        false,
+        crashes::starved,
+        "every processor busy with something else"
+    ),
+    scenario!(
+        "graph-doubt",
+        "E28, E29",
+        true,
+        graph_side::doubt,
+        "accepted, then reset, silence, errors, broken, wrong, huge and slow answers"
+    ),
+    scenario!(
+        "graph-limits",
+        "E26, E27",
+        true,
+        graph_side::limits,
+        "throttling, pair limits, errors 5xx, refused windows"
+    ),
+    scenario!(
+        "graph-mute",
+        "E30",
+        true,
+        graph_side::mute,
+        "no statuses at all and doubtful answers: templates stay unknown"
+    ),
+    scenario!(
+        "graph-early",
+        "E34",
+        true,
+        graph_side::early,
+        "statuses before the answer, and death before the answer is stored"
+    ),
+    scenario!(
+        "graph-token",
+        "E25",
+        false,
+        graph_side::token,
+        "the token is refused, then the number is resumed; Graph cannot be reached at all"
+    ),
+    scenario!(
+        "copies",
+        "E31, E32",
+        true,
+        input::copies,
+        "each body fifty times at once, in batches, reversed, and forged ones between"
+    ),
+    scenario!(
+        "poison",
+        "E37",
+        true,
+        input::poison,
+        "NUL, lone surrogate, a megabyte, unknown types, no id"
+    ),
+    scenario!(
+        "flood",
+        "E35, E39",
+        true,
+        input::flood,
+        "a 3 MB body with 1,000 updates, a conversation with hundreds of messages, many small bodies"
+    ),
+    scenario!(
+        "network",
+        "E23, E24",
+        true,
+        network::weather,
+        "latency, resets, one-way silence and cuts on both sides"
+    ),
+    scenario!(
+        "desks",
+        "E40",
+        true,
+        desks::calm,
+        "agents of every kind, no other fault"
+    ),
+    scenario!(
+        "desks-killed",
+        "E41, E42",
+        true,
+        desks::killed,
+        "agents of every kind while routing dies at its places"
+    ),
+    scenario!(
+        "power",
+        "E8, E9, E10",
+        true,
+        power::embedded,
+        "loss of power, slow flushes, a full disk"
+    ),
+];
+
+/// The usual load: customers into the queue, and templates by an administrator.
+fn load(run: &mut Run, customers: u64, templates: u64, within: Duration) {
+    run.customers(customers, &super::run::PATH, within);
+    run.templates(templates, within);
+}
+
+/// The one part of an all-in-one installation, or the first that does `role`'s work.
+fn part(run: &Run, role: &str) -> String {
+    run.subject()
+        .parts_of(role)
+        .into_iter()
+        .next()
+        .unwrap_or_default()
+}
+
+pub use power::{Proof, proofs};

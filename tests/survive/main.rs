@@ -1,0 +1,225 @@
+//! The survival harness behind `cargo xtask survive`: runs scenarios one after another, prints a
+//! line for each, keeps histories of those that failed, and writes the report.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Parser;
+use tests::survive::report::Report;
+use tests::survive::run::{Topology, Verdict};
+use tests::survive::scenarios::{ALL, Plan, Scenario, proofs};
+
+/// Strikes a whole installation and checks what it promises.
+#[derive(Debug, Parser)]
+struct Args {
+    /// The short form: minutes, one seed.
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// The long form: under an hour, three seeds.
+    #[arg(long)]
+    full: bool,
+    /// Start of the seeds.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only scenarios of this name; may be given several times.
+    #[arg(long)]
+    scenario: Vec<String>,
+    /// Leave out the losses of power of Redis and PostgreSQL alone.
+    #[arg(long)]
+    no_proofs: bool,
+    /// Write the report to this file.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// What became of mutants, as JSON, for the report.
+    #[arg(long)]
+    mutants: Option<PathBuf>,
+    /// Print one JSON object at the end.
+    #[arg(long)]
+    json: bool,
+    /// Keep all histories and logs under this folder.
+    #[arg(long)]
+    keep: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run_all() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("survive: promises were broken, or a run proves nothing: see above");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("survive: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_all() -> anyhow::Result<bool> {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(4)
+        .build()?;
+    let good = runtime.block_on(session(&args))?;
+    runtime.shutdown_background();
+    Ok(good)
+}
+
+async fn session(args: &Args) -> anyhow::Result<bool> {
+    let temporary = tempfile::Builder::new()
+        .prefix("frontdesk-survive-")
+        .tempdir()?;
+    let folder = args
+        .keep
+        .clone()
+        .unwrap_or_else(|| temporary.path().to_owned());
+    let wanted = |scenario: &&Scenario| {
+        let named = args.scenario.iter().any(|name| name == scenario.name);
+        named || (args.scenario.is_empty() && (args.full || scenario.quick))
+    };
+    let scenarios: Vec<&Scenario> = ALL.iter().filter(wanted).collect();
+    anyhow::ensure!(
+        !scenarios.is_empty(),
+        "there is no scenario of that name; there are: {}",
+        names()
+    );
+    let mut report = Report {
+        commit: output("git", &["rev-parse", "--short=12", "HEAD"]),
+        date: lib_platform::Clock::system().now().to_string()[..16].replace('T', " "),
+        machine: machine(),
+        form: if args.full { "full" } else { "quick" }.to_owned(),
+        ..Report::default()
+    };
+    if let Some(path) = &args.mutants {
+        report.mutants = serde_json::from_slice(&std::fs::read(path)?)?;
+    }
+    let seeds = if args.full { 3 } else { 1 };
+    for seed in args.seed..args.seed + seeds {
+        for scenario in &scenarios {
+            let plan = Plan {
+                seed,
+                quick: !args.full,
+                topology: Topology::AllInOne,
+                folder: folder.join(format!("{}-{seed}", scenario.name)),
+            };
+            let kept = plan.folder.clone();
+            let verdict = run(scenario, plan).await?;
+            if verdict.violations.is_empty() && verdict.void.is_none() && args.keep.is_none() {
+                let _ = std::fs::remove_dir_all(kept);
+            } else {
+                keep(&kept, &verdict);
+            }
+            report.verdicts.push(verdict);
+        }
+    }
+    if !args.no_proofs && args.scenario.is_empty() {
+        let plan = Plan {
+            seed: args.seed,
+            quick: !args.full,
+            topology: Topology::AllInOne,
+            folder: folder.join("proofs"),
+        };
+        report.proofs = proofs(&plan).await?;
+        for proof in &report.proofs {
+            let word = if proof.holds { "ok" } else { "FAIL" };
+            println!(
+                "{word:<5} {}: {} of {} lost, wanted {}",
+                proof.what, proof.lost, proof.confirmed, proof.wanted
+            );
+        }
+    }
+    if let Some(path) = &args.report {
+        std::fs::write(path, report.text())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    }
+    println!(
+        "{} runs, {} broken promises, {} faults",
+        report.verdicts.len(),
+        report.violations(),
+        report
+            .verdicts
+            .iter()
+            .map(|verdict| verdict.counts.faults.0)
+            .sum::<usize>(),
+    );
+    Ok(report.is_good())
+}
+
+async fn run(scenario: &Scenario, plan: Plan) -> anyhow::Result<Verdict> {
+    let (name, seed, began) = (scenario.name, plan.seed, Instant::now());
+    let verdict = (scenario.run)(plan)
+        .await
+        .with_context(|| format!("{name}, seed {seed}"))?;
+    let counts = &verdict.counts;
+    let word = match (&verdict.void, verdict.violations.len()) {
+        (Some(_), _) => "VOID",
+        (None, 0) => "ok",
+        _ => "FAIL",
+    };
+    println!(
+        "{word:<5} {name:<14} seed {seed} {:>4.0} s: {} events, {} intents, {} in doubt, copies {}+{}, {} faults ({} hit), {} offers",
+        began.elapsed().as_secs_f64(),
+        counts.events,
+        counts.intents,
+        counts.ambiguous,
+        counts.duplicates_allowed,
+        counts.duplicates_forbidden,
+        counts.faults.0,
+        counts.faults.1,
+        counts.offers.0,
+    );
+    for line in verdict
+        .void
+        .iter()
+        .chain(verdict.violations.iter().take(12))
+    {
+        println!("      {line}");
+    }
+    Ok(verdict)
+}
+
+/// Moves a failed run's files where they survive this session.
+fn keep(folder: &Path, verdict: &Verdict) {
+    let to = std::env::temp_dir().join(format!(
+        "frontdesk-survive-{}-{}",
+        verdict.scenario, verdict.seed
+    ));
+    let _ = std::fs::remove_dir_all(&to);
+    if std::fs::rename(folder, &to).is_ok() {
+        println!("      history and logs: {}", to.display());
+    }
+}
+
+fn names() -> String {
+    ALL.iter()
+        .map(|scenario| scenario.name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn output(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    text.unwrap_or_default()
+}
+
+fn machine() -> String {
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib: u64 = memory
+        .lines()
+        .next()
+        .and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+        .unwrap_or(0);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!(
+        "{cores} cores, {} GiB, {}",
+        kib >> 20,
+        output("uname", &["-sr"])
+    )
+}
