@@ -142,15 +142,16 @@ async fn start_on<I: Inbox>(
         blame_spacing: config.blame_spacing,
     };
     let run = move |held| worker.clone().run(held);
-    share(READING, leases, &context.me, &context.life, run).await;
+    let shared = leases.shared();
+    let shares = share(READING, leases, &context.me, &context.life, run).await;
+    context.metrics.shares(READING, &shares);
     let refused_signatures = Arc::new(AtomicU64::new(0));
-    metrics::watch(
-        &context.metrics,
-        &context.clock,
-        &inbox,
-        &admission,
-        &refused_signatures,
-    );
+    let inbox_of = metrics::Watched {
+        inbox: &inbox,
+        admission: &admission,
+        shared,
+    };
+    metrics::watch(&context, &inbox_of, &refused_signatures);
     let service = service::Service {
         inbox,
         log,

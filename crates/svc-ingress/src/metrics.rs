@@ -4,21 +4,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use lib_platform::Context;
 use lib_platform::metrics::Sample;
-use lib_platform::{Clock, Metrics};
 
 use crate::admission::Admission;
 use crate::inbox::Inbox;
 
-/// Shows the inbox in `metrics`. What this process knows is read at any time; the rest is asked of the
-/// inbox when somebody asks.
+/// What is shown.
+pub(crate) struct Watched<'a, I> {
+    pub(crate) inbox: &'a I,
+    pub(crate) admission: &'a Admission,
+    /// Replicas share it, so this one does not see all that goes in and out.
+    pub(crate) shared: bool,
+}
+
+/// Shows the inbox. What this process knows is read at any time; the rest is asked of the inbox when
+/// somebody asks.
 pub(crate) fn watch<I: Inbox>(
-    metrics: &Metrics,
-    clock: &Clock,
-    inbox: &I,
-    admission: &Admission,
+    context: &Context,
+    watched: &Watched<'_, I>,
     refused_signatures: &Arc<AtomicU64>,
 ) {
+    let metrics = &context.metrics;
+    let (inbox, admission) = (watched.inbox.clone(), watched.admission.clone());
     let sampled = |name, help, read: Box<dyn Fn() -> u64 + Send + Sync>| {
         metrics.sampled(name, help, move || vec![Sample::new(read() as f64)]);
     };
@@ -55,12 +63,14 @@ pub(crate) fn watch<I: Inbox>(
         "Events set aside because they could not be read or taken, until somebody replays them",
         &[],
     );
-    let (inbox, clock, admission) = (inbox.clone(), clock.clone(), admission.clone());
+    let (shared, clock) = (watched.shared, context.clock.clone());
     metrics.on_scrape("inbox", move || {
-        let (inbox, clock, admission) = (inbox.clone(), clock.clone(), admission.clone());
-        let (age, parked) = (age.clone(), parked.clone());
+        let (inbox, clock) = (inbox.clone(), clock.clone());
+        let (age, parked, admission) = (age.clone(), parked.clone(), admission.clone());
         async move {
-            admission.note(inbox.counts().await?);
+            if shared {
+                admission.note(inbox.counts().await?);
+            }
             let oldest = inbox.read(0, 1, 1).await?;
             let waited = oldest
                 .first()

@@ -99,6 +99,8 @@ impl Follower {
             if let Some(last) = entries.last() {
                 at_end = last.cursor == head || entries.iter().any(|e| e.cursor == first_head);
                 self.take(entries).await?;
+            } else {
+                self.followed.reached(&head);
             }
             if at_end && !self.caught_up {
                 self.reached_end().await?;

@@ -11,7 +11,9 @@ use crate::store;
 
 /// Shows the registry. It is counted when somebody asks.
 pub(crate) fn watch(metrics: &Metrics, database: &Database) {
-    let last: Arc<Mutex<BTreeMap<String, u64>>> = Arc::default();
+    // What alerts ask for is there from the start.
+    let first = ["APPROVED", "PAUSED", "DISABLED"].map(|status| (status.to_owned(), 0));
+    let last: Arc<Mutex<BTreeMap<String, u64>>> = Arc::new(Mutex::new(BTreeMap::from(first)));
     let shown = Arc::clone(&last);
     metrics.sampled(
         "frontdesk_templates",
