@@ -143,7 +143,10 @@ pub(crate) async fn audit(stage: &mut Stage, report: &mut Report) -> anyhow::Res
 /// Checks G15 on what the instance left behind.
 pub(crate) async fn check_replay(folder: &Path, report: &mut Report) {
     let name = "replaying the log gives the stored state, byte for byte";
-    match svc_conversations::verify_replay_of(folder).await {
+    let storage = lib_storage::Storage::Embedded {
+        folder: folder.to_owned(),
+    };
+    match svc_conversations::verify_replay_of(&storage).await {
         Ok(outcome) => report.check(
             name,
             outcome.differences.is_empty(),

@@ -10,6 +10,7 @@ use lib_platform::server::{Admin, Listeners, Options, serve_admin};
 use lib_platform::telemetry::{self, LogFormat, Telemetry};
 use lib_platform::{Context, Lifecycle, Metrics, Parts, Readiness};
 use lib_storage::StorageError;
+use lib_storage::redis::RedisError;
 use rand::Rng as _;
 use tokio::net::TcpListener;
 
@@ -166,11 +167,16 @@ async fn start(
 
 /// Whether trying again by itself cannot help.
 fn needs_a_person(error: &anyhow::Error) -> bool {
-    let storage = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<StorageError>());
+    let mut causes = error.chain();
+    let of_store =
+        causes.find_map(|cause| {
+            let postgres = cause.downcast_ref::<StorageError>();
+            let redis = cause.downcast_ref::<RedisError>();
+            postgres.map(StorageError::needs_a_person).or(redis
+                .map(|error| matches!(error, RedisError::Address { .. } | RedisError::Newer(..))))
+        });
     // What is no matter of a store is a setting the service refuses.
-    storage.is_none_or(StorageError::needs_a_person)
+    of_store.unwrap_or(true)
 }
 
 /// Serves until the stop, then drains.

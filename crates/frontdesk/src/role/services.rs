@@ -84,7 +84,6 @@ fn egress(settings: &Settings) -> anyhow::Result<svc_egress::Config> {
     Ok(svc_egress::Config {
         graph_url: settings.text("graph.url")?.to_owned(),
         graph_version: settings.text("graph.version")?.to_owned(),
-        sender: settings.text("instance")?.to_owned(),
         http_timeout: settings.duration("egress.http_timeout")?,
         attempt_lease: seconds(settings, "conversations.attempt_seconds")?,
         messages_per_second: settings.number_as("egress.messages_per_second")?,
