@@ -36,7 +36,7 @@ pub(crate) fn tenant(row: &Row) -> Result<Tenant, StorageError> {
     })
 }
 
-/// A row of `member`.
+/// A row of `person`.
 pub(crate) fn user(row: &Row) -> Result<User, StorageError> {
     let id: String = row.get("id")?;
     let roles = row
@@ -44,7 +44,7 @@ pub(crate) fn user(row: &Row) -> Result<User, StorageError> {
         .split(' ')
         .map(|name| Role::from_str_name(name).map(i32::from))
         .collect::<Option<Vec<i32>>>()
-        .ok_or_else(|| StorageError::corrupt("member", &id, "unknown role"))?;
+        .ok_or_else(|| StorageError::corrupt("person", &id, "unknown role"))?;
     Ok(User {
         id,
         display_name: row.get("display_name")?,

@@ -37,7 +37,7 @@ pub(crate) async fn user<'a>(
     tenant: &str,
     id: &str,
 ) -> Found<Option<User>> {
-    let row = sql("SELECT * FROM member WHERE tenant_id = $1 AND id = $2")
+    let row = sql("SELECT * FROM person WHERE tenant_id = $1 AND id = $2")
         .bind(tenant)
         .bind(id);
     one(row.fetch_optional(on).await?, rows::user)
@@ -50,7 +50,7 @@ pub(crate) async fn users<'a>(
     after: &str,
     most: usize,
 ) -> Found<Vec<User>> {
-    let found = sql("SELECT * FROM member WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3")
+    let found = sql("SELECT * FROM person WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3")
         .bind(tenant)
         .bind(after)
         .bind(most as i64)
@@ -64,8 +64,8 @@ pub(crate) async fn token_owner<'a>(
     on: impl Into<Target<'a>>,
     sha256: &[u8],
 ) -> Found<Option<(String, User)>> {
-    let row = sql("SELECT m.* FROM access_token t \
-         JOIN member m ON m.tenant_id = t.tenant_id AND m.id = t.user_id \
+    let row = sql("SELECT p.* FROM access_token t \
+         JOIN person p ON p.tenant_id = t.tenant_id AND p.id = t.user_id \
          WHERE t.sha256 = $1 AND t.revoked_at IS NULL")
     .bind(sha256)
     .fetch_optional(on)
@@ -227,7 +227,7 @@ pub(crate) async fn insert_user(
 ) -> Found<()> {
     let roles: Vec<&str> = user.roles().map(|role| role.as_str_name()).collect();
     sql(
-        "INSERT INTO member (tenant_id, id, display_name, roles, created_at) \
+        "INSERT INTO person (tenant_id, id, display_name, roles, created_at) \
          VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(tenant)

@@ -5,15 +5,13 @@
 #[path = "../../frontdesk/src/token_resolver.rs"]
 mod token_resolver;
 
-use std::path::Path;
-
 use core_types::Timestamp;
 use lib_platform::refusal::reason_of;
 use lib_platform::{Authenticator, AuthorizedChannel, Clock, Role};
 use lib_proto::accounts::account_service_client::AccountServiceClient;
 use lib_proto::accounts::directory_service_client::DirectoryServiceClient;
 use lib_proto::accounts::{self as pb, Connector, Number, Plan, Tenant, User};
-use lib_testkit::{Host, SERVICE, context, tokens, user};
+use lib_testkit::{Host, Place, SERVICE, tokens, user};
 use tokio::net::TcpListener;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -24,13 +22,13 @@ type Accounts = AccountServiceClient<AuthorizedChannel>;
 struct Server(Host);
 
 impl Server {
-    /// Starts it on the data in `folder`. It is asked for the tokens that are not fixed, so its
+    /// Starts it on the data in `place`. It is asked for the tokens that are not fixed, so its
     /// address is known before it runs.
-    async fn start(folder: &Path) -> Self {
+    async fn start(place: &Place) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let clock = Clock::virtual_at(Timestamp::from_seconds(1_795_000_000).unwrap());
-        let context = context(folder, &clock, &address);
+        let context = place.context(&clock, &address);
         let users = tokens(&[
             ("red", user("red", "root", Role::Administrator)),
             ("blue", user("blue", "root", Role::Administrator)),
@@ -126,10 +124,20 @@ fn not_found() -> (Code, String) {
     (Code::NotFound, "NOT_FOUND".into())
 }
 
-#[tokio::test]
-async fn one_tenant_sees_nothing_of_another() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await.with_tenants().await;
+lib_testkit::on_both_engines! {
+    one_tenant_sees_nothing_of_another,
+    rights_follow_the_credential,
+    creating_twice_is_harmless_and_changing_by_creating_is_refused,
+    essentials_has_no_whatsapp_and_says_so,
+    what_is_wrong_is_named_field_by_field,
+    a_token_is_shown_once_stored_as_a_digest_and_outlives_a_restart,
+    only_the_directory_gives_out_graph_tokens,
+    a_token_is_listed_and_withdrawn,
+    a_graph_token_is_replaced,
+}
+
+async fn one_tenant_sees_nothing_of_another(place: &Place) {
+    let server = Server::start(place).await.with_tenants().await;
     let (mut red, mut blue) = (server.accounts("red"), server.accounts("blue"));
     blue.update_tenant(pb::UpdateTenantRequest {
         plan: Plan::Elite.into(),
@@ -186,10 +194,8 @@ async fn one_tenant_sees_nothing_of_another() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn rights_follow_the_credential() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await.with_tenants().await;
+async fn rights_follow_the_credential(place: &Place) {
+    let server = Server::start(place).await.with_tenants().await;
     let mut agent_of_red = server.accounts("red-agent");
     let denied = agent_of_red.create_user(agent("x")).await.unwrap_err();
     assert_eq!(denied.code(), Code::PermissionDenied);
@@ -222,10 +228,8 @@ async fn rights_follow_the_credential() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn creating_twice_is_harmless_and_changing_by_creating_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await.with_tenants().await;
+async fn creating_twice_is_harmless_and_changing_by_creating_is_refused(place: &Place) {
+    let server = Server::start(place).await.with_tenants().await;
     let (mut svc, mut red) = (server.accounts(SERVICE), server.accounts("red"));
     svc.create_tenant(tenant("red", Plan::Premium))
         .await
@@ -285,10 +289,8 @@ async fn creating_twice_is_harmless_and_changing_by_creating_is_refused() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn essentials_has_no_whatsapp_and_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await.with_tenants().await;
+async fn essentials_has_no_whatsapp_and_says_so(place: &Place) {
+    let server = Server::start(place).await.with_tenants().await;
     let mut blue = server.accounts("blue");
     let refusal = blue
         .create_connector(connector("main", "1002"))
@@ -313,10 +315,8 @@ async fn essentials_has_no_whatsapp_and_says_so() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn what_is_wrong_is_named_field_by_field() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await.with_tenants().await;
+async fn what_is_wrong_is_named_field_by_field(place: &Place) {
+    let server = Server::start(place).await.with_tenants().await;
     let mut bad = connector("main", "10a");
     bad.connector.as_mut().unwrap().time_zone = "EST5ABC".into();
     let refusal = server
@@ -335,10 +335,8 @@ async fn what_is_wrong_is_named_field_by_field() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_token_is_shown_once_stored_as_a_digest_and_outlives_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await.with_tenants().await;
+async fn a_token_is_shown_once_stored_as_a_digest_and_outlives_a_restart(place: &Place) {
+    let server = Server::start(place).await.with_tenants().await;
     let mut red = server.accounts("red");
     red.create_user(agent("ana")).await.unwrap();
     let request = pb::CreateAccessTokenRequest {
@@ -358,7 +356,7 @@ async fn a_token_is_shown_once_stored_as_a_digest_and_outlives_a_restart() {
     );
     server.stop().await;
 
-    let server = Server::start(folder.path()).await;
+    let server = Server::start(place).await;
     let me = server
         .accounts(&token)
         .who_am_i(pb::WhoAmIRequest {})
@@ -373,7 +371,7 @@ async fn a_token_is_shown_once_stored_as_a_digest_and_outlives_a_restart() {
         .await;
     assert_eq!(wrong.unwrap_err().code(), Code::Unauthenticated);
     // While it runs: the last connection to close removes the write-ahead log.
-    for entry in std::fs::read_dir(folder.path()).unwrap() {
+    for entry in std::fs::read_dir(place.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         assert!(
             !bytes
@@ -384,10 +382,8 @@ async fn a_token_is_shown_once_stored_as_a_digest_and_outlives_a_restart() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn only_the_directory_gives_out_graph_tokens() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await.with_tenants().await;
+async fn only_the_directory_gives_out_graph_tokens(place: &Place) {
+    let server = Server::start(place).await.with_tenants().await;
     let mut red = server.accounts("red");
     let made = red
         .create_connector(connector("main", "1001"))
@@ -447,5 +443,103 @@ async fn only_the_directory_gives_out_graph_tokens() {
         }
     }
     assert_eq!(seen, ["2001", "2002", "2003"]);
+    server.stop().await;
+}
+
+async fn a_token_is_listed_and_withdrawn(place: &Place) {
+    let server = Server::start(place).await.with_tenants().await;
+    let mut red = server.accounts("red");
+    red.create_user(agent("ana")).await.unwrap();
+    let mut made = Vec::new();
+    for note in ["desk", "phone", "lost"] {
+        let request = pb::CreateAccessTokenRequest {
+            user_id: "ana".into(),
+            note: note.into(),
+        };
+        made.push(red.create_access_token(request).await.unwrap().into_inner());
+    }
+    let (mut seen, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = pb::ListAccessTokensRequest {
+            user_id: "ana".into(),
+            page_size: 2,
+            page_token,
+        };
+        let page = red.list_access_tokens(request).await.unwrap().into_inner();
+        seen.extend(page.access_tokens);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let mut ids: Vec<&str> = made.iter().map(|token| token.id.as_str()).collect();
+    ids.sort_unstable();
+    let mut listed: Vec<&str> = seen.iter().map(|token| token.id.as_str()).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, ids);
+    assert!(seen.iter().all(|token| token.revoked_at.is_none()));
+
+    let lost = &made[2];
+    let request = pb::RevokeAccessTokenRequest {
+        id: lost.id.clone(),
+    };
+    for _ in 0..2 {
+        let answer = red.revoke_access_token(request.clone()).await.unwrap();
+        let revoked = answer.into_inner();
+        assert!(revoked.revoked_at.is_some() && revoked.note == "lost");
+    }
+    let denied = server
+        .accounts(&lost.token)
+        .who_am_i(pb::WhoAmIRequest {})
+        .await
+        .unwrap_err();
+    assert_eq!(denied.code(), Code::Unauthenticated);
+    let kept = server.accounts(&made[0].token);
+    kept.clone().who_am_i(pb::WhoAmIRequest {}).await.unwrap();
+
+    // Not by an agent, nor by another tenant.
+    let mut agent = server.accounts("red-agent");
+    let denied = agent.revoke_access_token(request).await;
+    assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
+    for id in [made[0].id.as_str(), "", "zz"] {
+        let request = pb::RevokeAccessTokenRequest { id: id.into() };
+        let unknown = server.accounts("blue").revoke_access_token(request).await;
+        assert_eq!(refused(&unknown.unwrap_err()), not_found());
+    }
+    server.stop().await;
+}
+
+async fn a_graph_token_is_replaced(place: &Place) {
+    let server = Server::start(place).await.with_tenants().await;
+    let mut red = server.accounts("red");
+    red.create_connector(connector("main", "1001"))
+        .await
+        .unwrap();
+    red.create_number(number("2001", "main")).await.unwrap();
+    let replace = |token: &str| pb::ReplaceGraphTokenRequest {
+        connector_id: "main".into(),
+        access_token: token.into(),
+    };
+    for _ in 0..2 {
+        let answer = red.replace_graph_token(replace("EAAGnew")).await.unwrap();
+        assert!(!format!("{answer:?}").contains("EAAG"), "it is never shown");
+    }
+    let all = pb::ResolveNumbersRequest::default();
+    let numbers = server
+        .directory(SERVICE)
+        .resolve_numbers(all)
+        .await
+        .unwrap();
+    assert_eq!(numbers.into_inner().numbers[0].access_token, "EAAGnew");
+    let invalid = red.replace_graph_token(replace("two words")).await;
+    assert_eq!(invalid.unwrap_err().code(), Code::InvalidArgument);
+    let mut blue = server.accounts("blue");
+    let unknown = blue.replace_graph_token(replace("EAAGx")).await;
+    assert_eq!(refused(&unknown.unwrap_err()), not_found());
+    let denied = server
+        .accounts("red-agent")
+        .replace_graph_token(replace("EAAGx"))
+        .await;
+    assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
     server.stop().await;
 }

@@ -165,3 +165,28 @@ CREATE CONSTRAINT TRIGGER journal_balances AFTER INSERT ON journal
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION journal_balances();
 --both
 "#;
+
+#[cfg(test)]
+mod tests {
+    use lib_storage::{Database, sql};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_ledger_of_the_first_version_goes_on_where_it_stood() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("billing.db");
+        let first = Database::open_file(&path, &MIGRATIONS[..1]).await.unwrap();
+        let mut tx = first.begin().await.unwrap();
+        let stood = sql("UPDATE follow SET cursor = '42'");
+        stood.execute(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        drop(first);
+        let now = Database::open_file(&path, MIGRATIONS).await.unwrap();
+        let row = sql("SELECT part, parts, cursor, seen FROM follow_part");
+        let row = row.fetch_one(&now).await.unwrap();
+        let part: (i64, i64) = (row.get(0).unwrap(), row.get(1).unwrap());
+        assert_eq!(part, (0, 1));
+        assert_eq!((row.text(2).unwrap(), row.text(3).unwrap()), ("42", "42"));
+    }
+}

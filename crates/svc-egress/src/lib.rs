@@ -1,5 +1,5 @@
 //! Egress: sends what the conversation log wants sent to Meta's Graph API, and says in the log how
-//! each attempt ended. An attempt is stored in the log before it is made, and made only if the log
+//! each attempt ended. Replicas share the numbers: one sends for a number at a time. An attempt is stored in the log before it is made, and made only if the log
 //! grants it; an outcome nobody knows is reported as ambiguous, never guessed at.
 
 mod directory;
@@ -7,6 +7,8 @@ mod graph;
 mod metrics;
 mod number;
 mod outbox;
+mod rate;
+mod redis;
 mod reports;
 mod sender;
 mod service;
@@ -16,12 +18,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use lib_platform::partition::{Work, share};
 use lib_platform::{Context, Parts};
 use lib_proto::egress::egress_service_server::EgressServiceServer;
+use lib_storage::redis::Redis;
 
 use crate::number::Numbers;
+use crate::outbox::Outbox;
+use crate::rate::{Pace, RateWindow};
+use crate::redis::RedisWindow;
 use crate::sender::Sender;
 use crate::service::Egress;
+use crate::spool::Spool;
+
+/// Into how many parts numbers are cut on servers. Nothing is stored by part, so it may change with
+/// a version, but all replicas must have the same.
+const PARTS: u16 = 64;
 
 /// Settings of egress.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,8 +42,6 @@ pub struct Config {
     pub graph_url: String,
     /// Version of the Graph API, such as `v24.0`.
     pub graph_version: String,
-    /// This sender's name in the attempts it starts. Two processes never share one.
-    pub sender: String,
     /// How long Graph may take to answer. Must be at least 10 s shorter than `attempt_lease`.
     pub http_timeout: Duration,
     /// How long the log takes an attempt for under way; after it, it is ambiguous. Must not be
@@ -50,7 +60,6 @@ impl Default for Config {
         Self {
             graph_url: "https://graph.facebook.com".to_owned(),
             graph_version: "v24.0".to_owned(),
-            sender: "egress".to_owned(),
             http_timeout: Duration::from_secs(30),
             attempt_lease: Duration::from_secs(60),
             messages_per_second: 80,
@@ -91,18 +100,44 @@ impl Config {
 /// When a setting cannot be used or the database cannot be opened.
 pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
     config.check()?;
-    let spool = spool::Spool::open(&context.database_file("egress"))
+    let database = context
+        .database("egress", spool::MIGRATIONS)
         .await
         .context("egress cannot start")?;
-    let numbers = Arc::new(Numbers::new(&config));
-    let sender = Sender::new(config, &context, spool.clone(), Arc::clone(&numbers))?;
+    let servers = context.storage.servers();
+    let parts = if servers.is_some() { PARTS } else { 1 };
+    let interval = Duration::from_secs(1) / config.messages_per_second;
+    let shared = match servers.and_then(|servers| servers.redis.as_ref()) {
+        Some(settings) => {
+            let redis = Redis::open(settings).context("egress cannot start")?;
+            let window: Box<dyn RateWindow> = Box::new(RedisWindow::new(redis, interval));
+            Some(window)
+        }
+        None => None,
+    };
+    let pace = Pace::new(interval, shared, &context.metrics);
+    let numbers = Arc::new(Numbers::new(&config, pace));
+    let spool = Spool::new(database.clone(), &context.me.name);
+    let sender = Sender::new(config, &context, spool, Arc::clone(&numbers))?;
     metrics::watch(&context.metrics, &numbers);
-    let life = context.life.clone();
-    let service = Egress::new(numbers);
-    context.life.spawn_critical("egress outbox", async move {
-        sender.report_left_over().await;
-        outbox::follow(sender, life).await;
-        Ok(())
+    let left_over = Arc::clone(&sender);
+    context.life.spawn("egress left over", async move {
+        left_over.report_left_over().await;
     });
+    let work = Work {
+        name: "sending",
+        parts,
+    };
+    let outbox = Outbox::new(sender, context.life.clone(), parts);
+    let shares = share(
+        work,
+        database.leases(),
+        &context.me,
+        &context.life,
+        move |held| outbox.clone().follow(held),
+    )
+    .await;
+    context.metrics.shares(work, &shares);
+    let service = Egress::new(numbers, shares, parts);
     Ok(Parts::new().grpc(EgressServiceServer::new(service)))
 }

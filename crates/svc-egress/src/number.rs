@@ -3,7 +3,7 @@
 //!
 //! Pace and pauses run on real time even where the domain's clock is virtual: Meta is real.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,15 +14,16 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::Config;
 use crate::graph::{Fate, backoff, in_words};
+use crate::rate::Pace;
 
-/// Messages that may leave at once after a rest.
-const BURST: u32 = 20;
+/// Most places in the line taken at once, when that many messages wait.
+const PLACES: u32 = 10;
 /// How often at most a stopped number's token is looked up again.
 const RECHECK: Duration = Duration::from_secs(5);
 
 /// All numbers that have sent since the start.
 pub(crate) struct Numbers {
-    interval: Duration,
+    pace: Arc<Pace>,
     max_in_flight: usize,
     known: Mutex<BTreeMap<String, Arc<Number>>>,
 }
@@ -33,15 +34,17 @@ pub(crate) struct Number {
     pub(crate) id: String,
     /// Whose it is.
     pub(crate) tenant: String,
-    interval: Duration,
+    pace: Arc<Pace>,
     slots: Arc<Semaphore>,
+    /// One message asks for places at a time.
+    asking: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct State {
-    /// When the next message would leave if messages had left evenly.
-    due: Option<Instant>,
+    /// When the next messages may leave.
+    places: VecDeque<Instant>,
     pause: Option<(Instant, Timestamp)>,
     /// Pauses since the last accepted message.
     pauses: u32,
@@ -86,10 +89,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Numbers {
-    /// Numbers that keep to the limits of `config`.
-    pub(crate) fn new(config: &Config) -> Self {
+    /// Numbers that keep to `pace` and the limits of `config`.
+    pub(crate) fn new(config: &Config, pace: Pace) -> Self {
         Self {
-            interval: Duration::from_secs(1) / config.messages_per_second,
+            pace: Arc::new(pace),
             max_in_flight: config.max_in_flight,
             known: Mutex::default(),
         }
@@ -104,7 +107,8 @@ impl Numbers {
         let number = Arc::new(Number {
             id: id.to_owned(),
             tenant: tenant.to_owned(),
-            interval: self.interval,
+            pace: Arc::clone(&self.pace),
+            asking: tokio::sync::Mutex::default(),
             slots: Arc::new(Semaphore::new(self.max_in_flight)),
             state: Mutex::default(),
         });
@@ -135,9 +139,10 @@ impl Number {
     pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         let permit = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         loop {
-            let turn = locked(&self.state).next_turn(Instant::now(), self.interval);
+            let turn = locked(&self.state).next_turn(Instant::now());
             match turn {
                 Turn::Stopped => return None,
+                Turn::Ask => self.take_places().await,
                 Turn::LookAgain(at) => sleep_until(at).await,
                 Turn::Leave(at) => {
                     sleep_until(at).await;
@@ -145,6 +150,20 @@ impl Number {
                 }
             }
         }
+    }
+
+    /// Takes places in the line for the messages that wait, if nobody has meanwhile.
+    async fn take_places(&self) {
+        let _alone = self.asking.lock().await;
+        let waiting = {
+            let state = locked(&self.state);
+            if !state.places.is_empty() {
+                return;
+            }
+            u32::try_from(state.counts.waiting).unwrap_or(PLACES)
+        };
+        let places = self.pace.reserve(&self.id, waiting.clamp(1, PLACES)).await;
+        locked(&self.state).places.extend(places);
     }
 
     /// Takes in what became of a request, made at `now`. Returns how long the number pauses, if it
@@ -253,24 +272,19 @@ enum Turn {
     LookAgain(Instant),
     /// Then.
     Leave(Instant),
+    /// Places in the line must be taken first.
+    Ask,
 }
 
 impl State {
-    /// Takes the next place in the line of messages that leave `interval` apart.
-    fn next_turn(&mut self, now: Instant, interval: Duration) -> Turn {
+    /// Takes the next place in the line.
+    fn next_turn(&mut self, now: Instant) -> Turn {
         if self.stop.is_some() {
             return Turn::Stopped;
         }
         match self.pause {
             Some((until, _)) if until > now => Turn::LookAgain(until),
-            _ => {
-                let due = self.due.map_or(now, |due| due.max(now));
-                self.due = Some(due + interval);
-                Turn::Leave(
-                    due.checked_sub(interval * BURST)
-                        .map_or(now, |at| at.max(now)),
-                )
-            }
+            _ => self.places.pop_front().map_or(Turn::Ask, Turn::Leave),
         }
     }
 
@@ -295,25 +309,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_leaves_at_once_and_the_rest_evenly() {
-        let (mut state, now) = (State::default(), Instant::now());
-        let interval = Duration::from_millis(100);
-        for _ in 0..=BURST {
-            assert_eq!(state.next_turn(now, interval), Turn::Leave(now));
-        }
-        for place in 1..10 {
-            let at = now + interval * place;
-            assert_eq!(state.next_turn(now, interval), Turn::Leave(at));
-        }
-    }
-
-    #[test]
     fn answers_of_one_crowd_pause_once() {
         let mut state = State::default();
         assert_eq!(state.pause(Timestamp::EPOCH), Duration::from_secs(1));
         assert!(state.pause(Timestamp::EPOCH) <= Duration::from_secs(1));
         assert_eq!(state.pauses, 1);
-        let turn = state.next_turn(Instant::now(), Duration::from_millis(1));
+        let turn = state.next_turn(Instant::now());
         assert!(matches!(turn, Turn::LookAgain(_)), "{turn:?}");
     }
 }

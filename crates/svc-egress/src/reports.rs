@@ -1,6 +1,7 @@
 //! The two things told to the log: which attempts begin, and how attempts ended. Both in batches of
 //! what arrived together, and both until the log has answered.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lib_platform::server::MAX_MESSAGE_BYTES;
@@ -9,10 +10,12 @@ use lib_proto::conversations::conversation_log_service_client::ConversationLogSe
 use lib_proto::conversations::{
     AttemptKey, AttemptResult, FinishAttemptsRequest, StartAttemptsRequest,
 };
+use lib_storage::StorageError;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use crate::spool::Spool;
+use crate::spool::{Left, Spool};
 
 /// Most attempts in one call.
 const BATCH: usize = 500;
@@ -90,24 +93,44 @@ impl Reports {
         }
     }
 
-    /// Reports what the last run left in the spool.
-    pub(crate) async fn report_left_over(&self) {
-        let outcome = async {
-            let left = self.spool.all().await?;
-            if left.is_empty() {
-                return Ok(());
+    /// Reports what the last run left in the spool, and what other replicas leave there, until we
+    /// stop.
+    pub(crate) async fn keep_reporting_left_over(&self) {
+        let left = Notify::new();
+        left.notify_one();
+        let report = async {
+            loop {
+                left.notified().await;
+                if let Err(error) = self.report_left_over().await {
+                    tracing::warn!(%error, "outcomes that were left behind cannot be reported");
+                }
             }
-            let all = left.len();
-            let stored = finish_attempts(self.log.clone(), left, self.life.clone()).await;
-            if stored.iter().all(|stored| *stored) {
-                self.spool.clear().await?;
-                tracing::info!(all, "reported the outcomes the last run left behind");
-            }
-            Ok::<(), lib_storage::StorageError>(())
         };
-        if let Err(error) = outcome.await {
-            tracing::error!(%error, "outcomes of the last run cannot be reported");
+        tokio::select! {
+            () = report => {}
+            () = self.spool.heed(|| left.notify_one()) => {}
+            () = self.life.stopped() => {}
         }
+    }
+
+    async fn report_left_over(&self) -> Result<(), StorageError> {
+        let left = self.spool.all().await?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        let results: Vec<AttemptResult> = left.iter().map(|left| left.result.clone()).collect();
+        let stored = finish_attempts(self.log.clone(), results, self.life.clone()).await;
+        let done = left.iter().zip(stored).filter(|(_, stored)| *stored);
+        let done: Vec<&Left> = done.map(|(left, _)| left).collect();
+        let reported: Vec<&AttemptResult> = done.iter().map(|left| &left.result).collect();
+        self.spool.forget(&reported).await?;
+        let senders: BTreeSet<&str> = done.iter().map(|left| left.sender.as_str()).collect();
+        tracing::info!(
+            count = reported.len(),
+            ?senders,
+            "reported outcomes left behind"
+        );
+        Ok(())
     }
 }
 

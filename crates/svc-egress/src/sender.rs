@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use core_types::{MessageId, Timestamp};
 use core_whatsapp::send::{self, RetryClass};
+use lib_platform::partition::Held;
 use lib_platform::{Clock, Context, Lifecycle, trace};
 use lib_proto::conversations::attempt_result::Outcome;
 use lib_proto::conversations::{
@@ -28,6 +29,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(6);
 
 /// Sends messages.
 pub(crate) struct Sender {
+    name: String,
     config: Config,
     graph: Graph,
     log: Log,
@@ -56,10 +58,11 @@ impl Sender {
         numbers: Arc<Numbers>,
     ) -> anyhow::Result<Arc<Self>> {
         let log = reports::log(context.channel("conversations")?);
-        let name = config.sender.clone();
+        let name = context.me.name.clone();
         Ok(Arc::new(Self {
             graph: Graph::new(&config)?,
-            reports: Reports::new(log.clone(), name, spool, &context.life),
+            reports: Reports::new(log.clone(), name.clone(), spool, &context.life),
+            name,
             directory: Directory::new(context.channel("accounts")?),
             log,
             numbers,
@@ -72,7 +75,7 @@ impl Sender {
 
     /// The name attempts are made under.
     pub(crate) fn name(&self) -> &str {
-        &self.config.sender
+        &self.name
     }
 
     /// Most messages in hand at once.
@@ -85,18 +88,18 @@ impl Sender {
         self.log.clone()
     }
 
-    /// Reports what the last run could not.
+    /// Reports what the last run, or another replica, could not; until we stop.
     pub(crate) async fn report_left_over(&self) {
-        self.reports.report_left_over().await;
+        self.reports.keep_reporting_left_over().await;
     }
 
-    /// Brings one message to its end, or leaves it to the log when we are stopping.
-    pub(crate) async fn send(&self, intent: OutboxIntent) {
+    /// Brings one message to its end, or leaves it to the log when its number is no longer ours.
+    pub(crate) async fn send(&self, intent: OutboxIntent, held: &Held) {
         let number = self.numbers.get(&intent.number_id, &intent.tenant_id);
         number.begin_waiting();
         let ready = tokio::select! {
             ready = self.prepare(&number, &intent) => ready,
-            () = self.life.stopped() => { number.end_waiting(); return }
+            () = held.lost() => { number.end_waiting(); return }
         };
         number.end_waiting();
         let key = AttemptKey {
@@ -114,7 +117,9 @@ impl Sender {
                 let parent = trace::current_traceparent()
                     .or_else(|| (!intent.traceparent.is_empty()).then_some(intent.traceparent));
                 let began = Instant::now();
-                let fate = self.request(&number, &ready, grant, parent.clone()).await;
+                let fate = self
+                    .request(&number, &ready, grant, parent.clone(), held)
+                    .await;
                 self.instruments.ended(&fate, began);
                 drop(ready.permit);
                 // Neither Meta's id of the message nor Meta's words: both may hold a phone number.
@@ -176,14 +181,15 @@ impl Sender {
         }
     }
 
-    /// Makes the request, unless the lease has got too old meanwhile: a process that was suspended
-    /// must not send what the log has given up on.
+    /// Makes the request, unless the attempt's lease has got too old meanwhile, or the number is
+    /// another replica's: a process that was suspended must not send what others have taken over.
     async fn request(
         &self,
         number: &Number,
         ready: &Ready,
         grant: Grant,
         traceparent: Option<String>,
+        held: &Held,
     ) -> Fate {
         let stop = async {
             self.life.stopped().await;
@@ -192,6 +198,9 @@ impl Sender {
         let body = ready.body.clone();
         if grant.asked.elapsed() > self.config.write_within() {
             return Fate::NotWritten("the attempt's time had run out before it began".to_owned());
+        }
+        if held.is_lost() {
+            return Fate::NotWritten("the number moved to another replica".to_owned());
         }
         lib_platform::failpoint!("egress.write");
         self.graph

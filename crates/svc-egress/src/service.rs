@@ -1,9 +1,14 @@
-//! `EgressService`: what every number is doing, for people who look after it.
+//! `EgressService`: what every number is doing, for people who look after it. A number is looked
+//! after by the replica that has its part; the others ask that one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use core_types::TenantId;
+use lib_platform::forward::{self, Replicas};
+use lib_platform::partition::{Holder, Shares, part_of};
 use lib_platform::{Caller, Refusal, Role, caller};
+use lib_proto::egress::egress_service_client::EgressServiceClient;
 use lib_proto::egress::egress_service_server::EgressService;
 use lib_proto::egress::{
     ListNumberStatesRequest, ListNumberStatesResponse, NumberState, ResumeNumberRequest,
@@ -16,12 +21,38 @@ use crate::number::{Number, Numbers};
 /// The service.
 pub(crate) struct Egress {
     numbers: Arc<Numbers>,
+    shares: Shares,
+    parts: u16,
+    replicas: Replicas,
 }
 
 impl Egress {
-    /// Shows `numbers`.
-    pub(crate) fn new(numbers: Arc<Numbers>) -> Self {
-        Self { numbers }
+    /// Shows `numbers` of the parts this replica has in `shares`, of `parts`.
+    pub(crate) fn new(numbers: Arc<Numbers>, shares: Shares, parts: u16) -> Self {
+        Self {
+            numbers,
+            shares,
+            parts,
+            replicas: Replicas::default(),
+        }
+    }
+
+    /// Where another replica that looks after a number is.
+    fn elsewhere(&self, number: &str) -> Option<String> {
+        match self.shares.holder(part_of(number, self.parts)) {
+            Holder::There(other) => Some(other.address),
+            Holder::Here(_) | Holder::Nobody => None,
+        }
+    }
+
+    /// Every other replica that looks after numbers.
+    fn others(&self) -> BTreeSet<String> {
+        let holders = (0..self.parts).map(|part| self.shares.holder(part));
+        let other = |holder| match holder {
+            Holder::There(other) => Some(other.address),
+            Holder::Here(_) | Holder::Nobody => None,
+        };
+        holders.filter_map(other).collect()
     }
 }
 
@@ -42,9 +73,21 @@ impl EgressService for Egress {
         let caller = caller(&request)?;
         caller.require(&[Role::Supervisor])?;
         let numbers = self.numbers.list(visible(&caller)?);
-        Ok(Response::new(ListNumberStatesResponse {
-            states: numbers.iter().map(|number| state(number)).collect(),
-        }))
+        let ours = numbers
+            .iter()
+            .filter(|number| self.elsewhere(&number.id).is_none());
+        let mut states: Vec<NumberState> = ours.map(|number| state(number)).collect();
+        if !forward::is_forwarded(request.metadata()) {
+            for address in self.others() {
+                let channel = self.replicas.channel(&address)?;
+                let request = forward::request(request.metadata(), *request.get_ref());
+                let mut other = EgressServiceClient::new(channel);
+                let answer = other.list_number_states(request).await?;
+                states.extend(answer.into_inner().states);
+            }
+            states.sort_by(|a, b| a.number_id.cmp(&b.number_id));
+        }
+        Ok(Response::new(ListNumberStatesResponse { states }))
     }
 
     async fn resume_number(
@@ -53,6 +96,17 @@ impl EgressService for Egress {
     ) -> Result<Response<NumberState>, Status> {
         let caller = caller(&request)?;
         caller.require(&[])?;
+        let forwarded = forward::is_forwarded(request.metadata());
+        if let Some(address) = self.elsewhere(&request.get_ref().number_id) {
+            if forwarded {
+                return Err(forward::moving().into());
+            }
+            let channel = self.replicas.channel(&address)?;
+            let request = forward::request(request.metadata(), request.get_ref().clone());
+            return EgressServiceClient::new(channel)
+                .resume_number(request)
+                .await;
+        }
         let id = request.into_inner().number_id;
         let number = self
             .numbers

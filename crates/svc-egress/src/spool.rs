@@ -1,16 +1,17 @@
-//! Outcomes that could not be reported before a stop. They are kept on disk and reported first at
-//! the next start, so that a planned restart leaves nothing ambiguous behind.
-
-use std::path::Path;
+//! Outcomes that could not be reported before a stop. They are kept and reported first at the next
+//! start, so that a planned restart leaves nothing ambiguous behind. Other replicas hear of them and
+//! report them at once: the log takes an outcome in once, whoever tells it.
 
 use lib_proto::conversations::AttemptResult;
-use lib_storage::{Migration, SqliteFile, StorageError};
+use lib_storage::{Database, Migration, StorageError, sql};
 use prost::Message as _;
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "unreported outcomes",
-    sql: "
+/// Every step of the schema.
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "unreported outcomes",
+        sql: "
 CREATE TABLE unreported (
     message_id TEXT NOT NULL,
     attempt BIGINT NOT NULL,
@@ -18,60 +19,99 @@ CREATE TABLE unreported (
     PRIMARY KEY (message_id, attempt)
 );
 ",
-}];
+    },
+    Migration {
+        version: 2,
+        name: "whose attempt it was",
+        sql: "ALTER TABLE unreported ADD COLUMN sender TEXT NOT NULL DEFAULT '';",
+    },
+];
+
+/// On which replicas announce that they left an outcome.
+const LEFT: &str = "egress_unreported";
 
 /// The table of outcomes still to be reported. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Spool {
-    database: SqliteFile,
+    database: Database,
+    sender: String,
+}
+
+/// An outcome that is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Left {
+    /// How the attempt ended.
+    pub(crate) result: AttemptResult,
+    /// Who made it.
+    pub(crate) sender: String,
 }
 
 impl Spool {
-    /// Opens or creates the database.
-    pub(crate) async fn open(path: &Path) -> Result<Self, StorageError> {
-        let database = SqliteFile::open(path, MIGRATIONS).await?;
-        Ok(Self { database })
+    /// The spool of `sender` in `database`.
+    pub(crate) fn new(database: Database, sender: &str) -> Self {
+        Self {
+            database,
+            sender: sender.to_owned(),
+        }
     }
 
-    /// Keeps an outcome.
+    /// Keeps an outcome, and announces it to the other replicas.
     pub(crate) async fn keep(&self, result: &AttemptResult) -> Result<(), StorageError> {
         let key = result.attempt.clone().unwrap_or_default();
-        let mut tx = self.database.begin().await?;
-        sqlx::query(
-            "INSERT INTO unreported (message_id, attempt, result) VALUES ($1, $2, $3) \
+        let mut tx = self.database.begin_concurrent().await?;
+        sql(
+            "INSERT INTO unreported (message_id, attempt, result, sender) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (message_id, attempt) DO NOTHING",
         )
         .bind(&key.message_id)
-        .bind(i64::from(key.attempt))
+        .bind(key.attempt)
         .bind(result.encode_to_vec())
-        .execute(&mut *tx)
+        .bind(&self.sender)
+        .execute(&mut tx)
         .await?;
-        tx.commit().await?;
-        Ok(())
+        tx.notify(LEFT, &self.sender).await?;
+        tx.commit().await
     }
 
-    /// All that is kept.
-    pub(crate) async fn all(&self) -> Result<Vec<AttemptResult>, StorageError> {
-        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
-            "SELECT message_id, result FROM unreported ORDER BY message_id, attempt",
-        )
-        .fetch_all(self.database.readers())
-        .await?;
-        rows.into_iter()
-            .map(|(id, bytes)| {
-                AttemptResult::decode(bytes.as_slice())
-                    .map_err(|error| StorageError::corrupt("unreported", id, error))
+    /// All that is kept, by whomever.
+    pub(crate) async fn all(&self) -> Result<Vec<Left>, StorageError> {
+        let rows =
+            sql("SELECT message_id, result, sender FROM unreported ORDER BY message_id, attempt")
+                .fetch_all(&self.database)
+                .await?;
+        rows.iter()
+            .map(|row| {
+                let result = AttemptResult::decode(row.bytes(1)?).map_err(|error| {
+                    let id = row.text(0).unwrap_or_default();
+                    StorageError::corrupt("unreported", id, error)
+                })?;
+                let sender = row.get(2)?;
+                Ok(Left { result, sender })
             })
             .collect()
     }
 
-    /// Forgets all that is kept: it has been reported.
-    pub(crate) async fn clear(&self) -> Result<(), StorageError> {
-        let mut tx = self.database.begin().await?;
-        sqlx::query("DELETE FROM unreported")
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(())
+    /// Forgets outcomes: these, and no others, have been reported.
+    pub(crate) async fn forget(&self, reported: &[&AttemptResult]) -> Result<(), StorageError> {
+        let mut tx = self.database.begin_concurrent().await?;
+        for result in reported {
+            let key = result.attempt.clone().unwrap_or_default();
+            sql("DELETE FROM unreported WHERE message_id = $1 AND attempt = $2")
+                .bind(&key.message_id)
+                .bind(key.attempt)
+                .execute(&mut tx)
+                .await?;
+        }
+        tx.commit().await
+    }
+
+    /// Calls `heard` whenever another replica may have left something.
+    pub(crate) async fn heed(&self, heard: impl Fn() + Send + Sync) {
+        let heard = |from: Option<&str>| {
+            if from != Some(self.sender.as_str()) {
+                heard();
+            }
+        };
+        self.database.heed(LEFT, heard).await;
     }
 }

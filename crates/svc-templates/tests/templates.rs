@@ -9,7 +9,7 @@ use lib_proto::templates::{
     GetTemplateRequest, ListTemplatesRequest, PrepareTemplateRequest, SyncTemplatesRequest,
     SyncTemplatesResponse, Template,
 };
-use lib_testkit::{SERVICE, eventually};
+use lib_testkit::{Place, SERVICE, eventually};
 use serde_json::json;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -32,7 +32,7 @@ fn order(language: &str, parameters: &[&str]) -> PrepareTemplateRequest {
     }
 }
 
-async fn sync(world: &World) -> Result<SyncTemplatesResponse, Status> {
+async fn sync(world: &World<'_>) -> Result<SyncTemplatesResponse, Status> {
     let request = SyncTemplatesRequest {
         connector_id: "main".into(),
     };
@@ -40,7 +40,7 @@ async fn sync(world: &World) -> Result<SyncTemplatesResponse, Status> {
     Ok(answer.into_inner())
 }
 
-async fn list(world: &World, statuses: &[&str]) -> Vec<Template> {
+async fn list(world: &World<'_>, statuses: &[&str]) -> Vec<Template> {
     let mut all = Vec::new();
     let mut page_token = String::new();
     loop {
@@ -61,7 +61,7 @@ async fn list(world: &World, statuses: &[&str]) -> Vec<Template> {
 }
 
 /// Waits until the template is what `wanted` says. The follower takes a moment.
-async fn becomes(world: &World, name: &str, wanted: impl Fn(Option<&Template>) -> bool) {
+async fn becomes(world: &World<'_>, name: &str, wanted: impl Fn(Option<&Template>) -> bool) {
     eventually(async || {
         let templates = list(world, &[]).await;
         wanted(templates.iter().find(|template| template.name == name)).then_some(())
@@ -69,9 +69,18 @@ async fn becomes(world: &World, name: &str, wanted: impl Fn(Option<&Template>) -
     .await;
 }
 
-#[tokio::test]
-async fn every_page_is_read_and_what_is_gone_goes() {
-    let world = World::start().await;
+lib_testkit::on_both_engines! {
+    every_page_is_read_and_what_is_gone_goes,
+    a_template_is_prepared_with_its_text_and_category,
+    wrong_parameters_are_named,
+    only_approved_templates_in_languages_there_are,
+    one_tenant_sees_nothing_of_another,
+    what_the_log_tells_of_is_taken_in,
+    a_refusal_of_metas_is_passed_on_and_an_outage_can_be_retried,
+}
+
+async fn every_page_is_read_and_what_is_gone_goes(place: &Place) {
+    let world = World::start(place).await;
     let many: Vec<_> = (0..1_234)
         .map(|n| listed(&format!("t{n:04}"), "en_US", "APPROVED"))
         .collect();
@@ -101,9 +110,8 @@ async fn every_page_is_read_and_what_is_gone_goes() {
     assert_eq!((again.added, again.changed, again.removed), (0, 0, 0));
 }
 
-#[tokio::test]
-async fn a_template_is_prepared_with_its_text_and_category() {
-    let world = World::start().await;
+async fn a_template_is_prepared_with_its_text_and_category(place: &Place) {
+    let world = World::start(place).await;
     world
         .graph
         .set(vec![listed("order_update", "en_US", "APPROVED")]);
@@ -127,9 +135,8 @@ async fn a_template_is_prepared_with_its_text_and_category() {
     assert_eq!(template.meta_id, "777");
 }
 
-#[tokio::test]
-async fn wrong_parameters_are_named() {
-    let world = World::start().await;
+async fn wrong_parameters_are_named(place: &Place) {
+    let world = World::start(place).await;
     world
         .graph
         .set(vec![listed("order_update", "en_US", "APPROVED")]);
@@ -143,9 +150,8 @@ async fn wrong_parameters_are_named() {
     assert_eq!(details.field_violations[0].field, "template.body");
 }
 
-#[tokio::test]
-async fn only_approved_templates_in_languages_there_are() {
-    let world = World::start().await;
+async fn only_approved_templates_in_languages_there_are(place: &Place) {
+    let world = World::start(place).await;
     world.graph.set(vec![
         listed("order_update", "de", "PAUSED"),
         listed("order_update", "es", "APPROVED"),
@@ -168,9 +174,8 @@ async fn only_approved_templates_in_languages_there_are() {
     assert_eq!(world.graph.requests(), 1);
 }
 
-#[tokio::test]
-async fn one_tenant_sees_nothing_of_another() {
-    let world = World::start().await;
+async fn one_tenant_sees_nothing_of_another(place: &Place) {
+    let world = World::start(place).await;
     world
         .graph
         .set(vec![listed("order_update", "en_US", "APPROVED")]);
@@ -206,9 +211,8 @@ async fn one_tenant_sees_nothing_of_another() {
     assert_eq!(service.unwrap_err().code(), Code::PermissionDenied);
 }
 
-#[tokio::test]
-async fn what_the_log_tells_of_is_taken_in() {
-    let mut world = World::start().await;
+async fn what_the_log_tells_of_is_taken_in(place: &Place) {
+    let mut world = World::start(place).await;
     world
         .graph
         .set(vec![listed("order_update", "en_US", "APPROVED")]);
@@ -265,9 +269,8 @@ async fn what_the_log_tells_of_is_taken_in() {
     assert_eq!(world.log.asked().last().unwrap(), "4");
 }
 
-#[tokio::test]
-async fn a_refusal_of_metas_is_passed_on_and_an_outage_can_be_retried() {
-    let world = World::start().await;
+async fn a_refusal_of_metas_is_passed_on_and_an_outage_can_be_retried(place: &Place) {
+    let world = World::start(place).await;
     world
         .graph
         .fail(401, r#"{"error":{"message":"token expired","code":190}}"#);

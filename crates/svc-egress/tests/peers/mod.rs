@@ -1,7 +1,7 @@
 //! What egress talks to, small enough to be scripted: a conversation log, a directory, and a Graph
 //! API. The first two speak real gRPC, the last real HTTP.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response as HttpResponse};
 use core_types::Timestamp;
-use lib_platform::{AuthorizedChannel, Clock, Parts, Role};
+use lib_platform::{AuthorizedChannel, Clock, Context, Parts, Role};
 use lib_proto::accounts::NumberRecord;
 use lib_proto::accounts::directory_service_server::DirectoryServiceServer;
 use lib_proto::common::{self, ContactIdentity, Content, content};
@@ -19,7 +19,7 @@ use lib_proto::conversations::conversation_log_service_server::{
 };
 use lib_proto::conversations::{self as pb, AttemptResult, OutboxIntent};
 use lib_proto::egress::egress_service_client::EgressServiceClient;
-use lib_testkit::{Directory, Host, context, number, user};
+use lib_testkit::{Directory, Host, Place, number, user};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -38,6 +38,8 @@ struct LogState {
     waiting: Vec<OutboxIntent>,
     watchers: Vec<Announcements>,
     started: Vec<(String, u32)>,
+    /// Who was granted an attempt of a message.
+    senders: BTreeMap<String, String>,
     denied: BTreeSet<String>,
     batches: Vec<usize>,
     ended: mpsc::UnboundedSender<AttemptResult>,
@@ -50,6 +52,7 @@ impl Log {
             waiting: Vec::new(),
             watchers: Vec::new(),
             started: Vec::new(),
+            senders: BTreeMap::new(),
             denied: BTreeSet::new(),
             batches: Vec::new(),
             ended,
@@ -82,6 +85,11 @@ impl Log {
         self.0.lock().unwrap().started.clone()
     }
 
+    /// Who was granted an attempt of each message.
+    pub(crate) fn senders(&self) -> BTreeMap<String, String> {
+        self.0.lock().unwrap().senders.clone()
+    }
+
     /// How many attempts each call asked for.
     pub(crate) fn batches(&self) -> Vec<usize> {
         self.0.lock().unwrap().batches.clone()
@@ -110,13 +118,17 @@ impl ConversationLogService for Log {
         &self,
         request: Request<pb::StartAttemptsRequest>,
     ) -> Result<Response<pb::StartAttemptsResponse>, Status> {
-        let attempts = request.into_inner().attempts;
+        let pb::StartAttemptsRequest { attempts, sender } = request.into_inner();
         let mut state = self.0.lock().unwrap();
         state.batches.push(attempts.len());
         let mut granted = Vec::new();
         for key in attempts {
             let attempt = (key.message_id, key.attempt);
-            granted.push(!state.denied.contains(&attempt.0) && !state.started.contains(&attempt));
+            let grant = !state.denied.contains(&attempt.0) && !state.started.contains(&attempt);
+            if grant {
+                state.senders.insert(attempt.0.clone(), sender.clone());
+            }
+            granted.push(grant);
             state.started.push(attempt);
         }
         Ok(Response::new(pb::StartAttemptsResponse { granted }))
@@ -152,12 +164,14 @@ impl ConversationLogService for Log {
     }
 }
 
-/// The number that is connected.
-fn connected(access_token: &str) -> NumberRecord {
-    NumberRecord {
+/// Numbers that are connected, from 2001 on.
+pub(crate) const NUMBERS: usize = 32;
+
+fn connected(access_token: &str) -> impl Iterator<Item = NumberRecord> {
+    (1..=NUMBERS).map(move |n| NumberRecord {
         access_token: access_token.to_owned(),
-        ..number("red", "2001")
-    }
+        ..number("red", &format!("{}", 2000 + n))
+    })
 }
 
 /// A request as the Graph API saw it.
@@ -263,17 +277,22 @@ pub(crate) struct World {
     directory: Directory,
     pub(crate) outcomes: mpsc::UnboundedReceiver<AttemptResult>,
     pub(crate) config: svc_egress::Config,
-    folder: tempfile::TempDir,
-    clock: Clock,
-    peers: Host,
+    pub(crate) place: Arc<Place>,
+    pub(crate) clock: Clock,
+    pub(crate) peers: Host,
     egress: Option<Host>,
 }
 
 impl World {
     /// Peers are up, egress is not yet.
     pub(crate) async fn new(graph_url: &str) -> Self {
+        Self::at(graph_url, Place::folder()).await
+    }
+
+    /// The same, with records at `place`.
+    pub(crate) async fn at(graph_url: &str, place: Place) -> Self {
         let (log, outcomes) = Log::new();
-        let directory = Directory::of([connected("EAAG1")]);
+        let directory = Directory::of(connected("EAAG1"));
         let clock = Clock::virtual_at(Timestamp::from_seconds(NOW).unwrap());
         let parts = Parts::new()
             .grpc(ConversationLogServiceServer::new(log.clone()))
@@ -287,7 +306,7 @@ impl World {
                 graph_url: graph_url.to_owned(),
                 ..svc_egress::Config::default()
             },
-            folder: tempfile::tempdir().unwrap(),
+            place: Arc::new(place),
             clock,
             peers,
             egress: None,
@@ -296,14 +315,13 @@ impl World {
 
     /// Starts egress.
     pub(crate) async fn start(&mut self) {
-        let context = context(self.folder.path(), &self.clock, &self.peers.url);
-        let parts = svc_egress::start(self.config.clone(), context.clone());
-        let users = ["red", "blue"].map(|tenant| {
-            let root = user(tenant, "root", Role::Administrator);
-            (tenant, root)
-        });
-        let egress = Host::start(parts.await.unwrap(), &context, &users).await;
-        self.egress = Some(egress);
+        self.egress = Some(self.replica("egress").await);
+    }
+
+    /// Starts a replica of egress.
+    pub(crate) async fn replica(&self, name: &str) -> Host {
+        let context = self.place.replica(name, &self.clock, &self.peers.url);
+        replica(self.config.clone(), context).await
     }
 
     /// Peers and egress are up.
@@ -332,8 +350,18 @@ impl World {
 
     /// Replaces the token of the number.
     pub(crate) fn replace_token(&self, token: &str) {
-        self.directory.set([connected(token)]);
+        self.directory.set(connected(token));
     }
+}
+
+/// A replica of egress, on a port of its own.
+pub(crate) async fn replica(config: svc_egress::Config, context: Context) -> Host {
+    let parts = svc_egress::start(config, context.clone());
+    let users = ["red", "blue"].map(|tenant| {
+        let root = user(tenant, "root", Role::Administrator);
+        (tenant, root)
+    });
+    Host::start(parts.await.unwrap(), &context, &users).await
 }
 
 /// A text from tenant `red` on number 2001.

@@ -3,7 +3,8 @@
 use crate::support::{GUIDE, Server, create, publish, update};
 use lib_platform::refusal::reason_of;
 use lib_proto::flow_runner as pb;
-use lib_storage::{Migration, SqliteFile, StorageError};
+use lib_storage::sql;
+use lib_testkit::Place;
 use lib_testkit::SERVICE;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -19,10 +20,18 @@ fn version(flow: &str, version: u32) -> pb::GetFlowVersionRequest {
     }
 }
 
-#[tokio::test]
-async fn creating_twice_is_creating_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await;
+lib_testkit::on_both_engines! {
+    creating_twice_is_creating_once,
+    two_editors_do_not_overwrite_each_other,
+    a_draft_with_errors_is_not_published_and_says_where,
+    published_versions_are_numbered_and_survive_a_restart,
+    the_database_itself_refuses_to_change_a_version,
+    flows_are_listed_page_by_page_and_tenants_see_their_own,
+    only_authors_write_and_only_services_step,
+}
+
+async fn creating_twice_is_creating_once(place: &Place) {
+    let server = Server::start(place).await;
     let mut flows = server.flows("red-author");
     let first = flows
         .create_flow(create("f", "{}"))
@@ -58,10 +67,8 @@ async fn creating_twice_is_creating_once() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn two_editors_do_not_overwrite_each_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await;
+async fn two_editors_do_not_overwrite_each_other(place: &Place) {
+    let server = Server::start(place).await;
     let mut flows = server.flows("red");
     let flow = flows
         .create_flow(create("f", "1"))
@@ -105,10 +112,8 @@ async fn two_editors_do_not_overwrite_each_other() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_draft_with_errors_is_not_published_and_says_where() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await;
+async fn a_draft_with_errors_is_not_published_and_says_where(place: &Place) {
+    let server = Server::start(place).await;
     let mut flows = server.flows("red");
     let draft = GUIDE
         .replace("\"next\": \"Send_Media\"", "\"next\": \"Send_Medai\"")
@@ -151,10 +156,8 @@ async fn a_draft_with_errors_is_not_published_and_says_where() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn published_versions_are_numbered_and_survive_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await;
+async fn published_versions_are_numbered_and_survive_a_restart(place: &Place) {
+    let server = Server::start(place).await;
     let first = server.publish("f", GUIDE).await;
     assert_eq!(
         (first.version, first.author.as_str(), first.note.as_str()),
@@ -172,7 +175,7 @@ async fn published_versions_are_numbered_and_survive_a_restart() {
     assert_eq!((second.version, second.author.as_str()), (2, "flora"));
     server.stop().await;
 
-    let server = Server::start(folder.path()).await;
+    let server = Server::start(place).await;
     let mut flows = server.flows("red-agent");
     let old = flows
         .get_flow_version(version("f", 1))
@@ -213,42 +216,30 @@ async fn published_versions_are_numbered_and_survive_a_restart() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn the_database_itself_refuses_to_change_a_version() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await;
+async fn the_database_itself_refuses_to_change_a_version(place: &Place) {
+    let server = Server::start(place).await;
     server.publish("f", GUIDE).await;
     server.stop().await;
-    for sql in [
-        "UPDATE flow_version SET note = 'x';",
-        "DELETE FROM flow_version;",
-    ] {
-        let known = Migration {
-            version: 1,
-            name: "flows",
-            sql: "",
-        };
-        let change = Migration {
-            version: 2,
-            name: "change",
-            sql,
-        };
-        let path = folder.path().join("flow-runner.db");
-        let refused = SqliteFile::open(&path, &[known, change]).await.unwrap_err();
-        let StorageError::Migrate { source, .. } = &refused else {
-            panic!("{refused}");
-        };
+    let database = place.database("flow-runner", 1).await;
+    let mut forbidden = vec![
+        "UPDATE flow_version SET note = 'x'",
+        "DELETE FROM flow_version",
+    ];
+    if !place.is_folder() {
+        forbidden.push("TRUNCATE flow_version");
+    }
+    for statement in forbidden {
+        let mut tx = database.begin().await.unwrap();
+        let refused = sql(statement).execute(&mut tx).await.unwrap_err();
         assert!(
-            source.to_string().contains("a published version is never"),
-            "{source}"
+            refused.to_string().contains("a published version is never"),
+            "{refused}"
         );
     }
 }
 
-#[tokio::test]
-async fn flows_are_listed_page_by_page_and_tenants_see_their_own() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await;
+async fn flows_are_listed_page_by_page_and_tenants_see_their_own(place: &Place) {
+    let server = Server::start(place).await;
     for id in ["c", "a", "b"] {
         server
             .flows("red")
@@ -303,10 +294,8 @@ async fn flows_are_listed_page_by_page_and_tenants_see_their_own() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn only_authors_write_and_only_services_step() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await;
+async fn only_authors_write_and_only_services_step(place: &Place) {
+    let server = Server::start(place).await;
     let mut agent = server.flows("red-agent");
     let denied = [
         agent.create_flow(create("f", GUIDE)).await.unwrap_err(),

@@ -4,16 +4,22 @@
 use crate::support::{GUIDE, Server, now, publish, refused, step, taken, text, update};
 use lib_proto::common::content::Content as Said;
 use lib_proto::flow_runner as pb;
-use lib_storage::{Migration, SqliteFile};
-use lib_testkit::SERVICE;
+use lib_storage::sql;
+use lib_testkit::servers::PostgresServer;
+use lib_testkit::{Place, SERVICE, eventually};
 use pb::flow_effect::Effect;
 use pb::step_failure::Kind;
 use tonic::Code;
 
-#[tokio::test]
-async fn the_guide_is_played_over_the_wire() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await;
+lib_testkit::on_both_engines! {
+    the_guide_is_played_over_the_wire,
+    sessions_stay_on_their_version_and_new_ones_take_the_newest,
+    a_step_that_fails_fails_alone,
+    known_flows_need_no_database_and_unknown_ones_wait_for_it,
+}
+
+async fn the_guide_is_played_over_the_wire(place: &Place) {
+    let server = Server::start(place).await;
     server.publish("f", GUIDE).await;
     let first = taken(
         server
@@ -41,7 +47,7 @@ async fn the_guide_is_played_over_the_wire() {
 
     // The same step again, after a restart: the same bytes.
     server.stop().await;
-    let server = Server::start(folder.path()).await;
+    let server = Server::start(place).await;
     let again = taken(
         server
             .advance(vec![step("f", b"", "Hello")])
@@ -69,10 +75,8 @@ async fn the_guide_is_played_over_the_wire() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn sessions_stay_on_their_version_and_new_ones_take_the_newest() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await;
+async fn sessions_stay_on_their_version_and_new_ones_take_the_newest(place: &Place) {
+    let server = Server::start(place).await;
     server.publish("f", GUIDE).await;
     let old = taken(
         server
@@ -111,10 +115,8 @@ async fn sessions_stay_on_their_version_and_new_ones_take_the_newest() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_step_that_fails_fails_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await;
+async fn a_step_that_fails_fails_alone(place: &Place) {
+    let server = Server::start(place).await;
     server.publish("f", GUIDE).await;
     server
         .flows("red")
@@ -178,10 +180,8 @@ async fn a_step_that_fails_fails_alone() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn known_flows_need_no_database_and_unknown_ones_wait_for_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path()).await;
+async fn known_flows_need_no_database_and_unknown_ones_wait_for_it(place: &Place) {
+    let server = Server::start(place).await;
     server.publish("f", GUIDE).await;
     let first = taken(
         server
@@ -190,19 +190,15 @@ async fn known_flows_need_no_database_and_unknown_ones_wait_for_it() {
             .remove(0),
     );
     // The tables go away under the running service.
-    let known = Migration {
-        version: 1,
-        name: "flows",
-        sql: "",
-    };
-    let away = Migration {
-        version: 2,
-        name: "away",
-        sql: "ALTER TABLE flow RENAME TO gone; ALTER TABLE flow_version RENAME TO gone_too;",
-    };
-    SqliteFile::open(&folder.path().join("flow-runner.db"), &[known, away])
-        .await
-        .unwrap();
+    let database = place.database("flow-runner", 1).await;
+    let mut tx = database.begin().await.unwrap();
+    for away in [
+        "ALTER TABLE flow RENAME TO gone",
+        "ALTER TABLE flow_version RENAME TO gone_too",
+    ] {
+        sql(away).execute(&mut tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
     let steps = vec![step("f", b"", "Hello"), step("f", &first.session, "2")];
     let results = server.advance(steps).await;
     assert_eq!(results.len(), 2);
@@ -215,4 +211,26 @@ async fn known_flows_need_no_database_and_unknown_ones_wait_for_it() {
     let status = server.runner(SERVICE).advance(steps).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "the caller can try again");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn what_one_replica_publishes_the_other_starts() {
+    let server = PostgresServer::start().await;
+    let place = Place::on(&server).await;
+    let (one, other) = (Server::start(&place).await, Server::start(&place).await);
+    one.publish("f", GUIDE).await;
+    let version = async |server: &Server| {
+        let steps = vec![step("f", b"", "Hello")];
+        taken(server.advance(steps).await.remove(0)).flow_version
+    };
+    assert_eq!(version(&other).await, 1);
+    let again = GUIDE.replacen("\"name\"", " \"name\"", 1);
+    one.flows("red")
+        .update_flow(update("f", &again, ""))
+        .await
+        .unwrap();
+    one.flows("red").publish_flow(publish("f")).await.unwrap();
+    eventually(async || (version(&other).await == 2).then_some(())).await;
+    one.stop().await;
+    other.stop().await;
 }

@@ -1,14 +1,13 @@
 //! The real service on a port of its own.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use core_types::{Content, Timestamp};
 use lib_platform::server::MAX_MESSAGE_BYTES;
 use lib_platform::{AuthorizedChannel, Clock, Role};
 use lib_proto::flow_runner as pb;
 use lib_proto::timestamp_to_proto;
-use lib_testkit::{Host, NOWHERE, SERVICE, context, user};
+use lib_testkit::{Host, NOWHERE, Place, SERVICE, user};
 use pb::flow_runner_service_client::FlowRunnerServiceClient;
 use pb::flow_service_client::FlowServiceClient;
 
@@ -24,9 +23,9 @@ pub(crate) fn now() -> Timestamp {
 }
 
 impl Server {
-    /// Starts on the data in `folder`.
-    pub(crate) async fn start(folder: &Path) -> Self {
-        let context = context(folder, &Clock::virtual_at(now()), NOWHERE);
+    /// Starts on the data in `place`.
+    pub(crate) async fn start(place: &Place) -> Self {
+        let context = place.context(&Clock::virtual_at(now()), NOWHERE);
         let config = svc_flow_runner::Config::default();
         let parts = svc_flow_runner::start(config, context.clone());
         let users = [

@@ -16,7 +16,7 @@ use lib_proto::conversations::conversation_service_server::ConversationServiceSe
 use lib_proto::conversations::{LogEntry, log_entry};
 use lib_proto::templates::template_service_client::TemplateServiceClient;
 use lib_proto::timestamp_to_proto;
-use lib_testkit::{Directory, Host, Log, context, user};
+use lib_testkit::{Directory, Host, Log, Place, user};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -143,19 +143,19 @@ pub(crate) fn entry(field: &str, value: Value) -> LogEntry {
 }
 
 /// The registry with its peers.
-pub(crate) struct World {
+pub(crate) struct World<'a> {
     pub(crate) graph: Graph,
     pub(crate) log: Log,
-    folder: tempfile::TempDir,
+    place: &'a Place,
     graph_url: String,
     peers: Host,
     /// Empty only while it is started again.
     registry: Option<Host>,
 }
 
-impl World {
+impl<'a> World<'a> {
     /// Everything is up.
-    pub(crate) async fn start() -> Self {
+    pub(crate) async fn start(place: &'a Place) -> Self {
         let (graph, log) = (Graph::default(), Log::default());
         let parts = Parts::new()
             .grpc(ConversationServiceServer::new(log.clone()))
@@ -164,7 +164,7 @@ impl World {
             graph_url: graph.start().await,
             graph,
             log,
-            folder: tempfile::tempdir().unwrap(),
+            place,
             peers: Host::peer(parts, &Clock::virtual_at(now())).await,
             registry: None,
         };
@@ -174,7 +174,7 @@ impl World {
 
     async fn run(&mut self) {
         let clock = Clock::virtual_at(now());
-        let context = context(self.folder.path(), &clock, &self.peers.url);
+        let context = self.place.context(&clock, &self.peers.url);
         let config = svc_templates::Config {
             graph_url: self.graph_url.clone(),
             ..svc_templates::Config::default()
