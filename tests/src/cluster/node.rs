@@ -48,13 +48,16 @@ impl Node {
         let has_http = matches!(role, "ingress" | "sandbox");
         let logs = folder.join("logs");
         std::fs::create_dir_all(&logs).expect("the folder of logs can be made");
+        let log = logs.join(format!("{role}-{replica}.log"));
+        // One of an earlier cluster in the same folder.
+        let _ = std::fs::remove_file(&log);
         Self {
             role,
             replica,
             grpc: address(),
             http: has_http.then(address),
             admin: address(),
-            log: logs.join(format!("{role}-{replica}.log")),
+            log,
             settings: BTreeMap::new(),
             process: None,
         }

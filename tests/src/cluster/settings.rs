@@ -58,7 +58,8 @@ impl Settings {
     /// Writes the secrets into `<folder>/secrets`, with `deploy/make-secrets`.
     pub(super) fn new(folder: &Path) -> Self {
         let secrets = folder.join("secrets");
-        fs::create_dir_all(folder).expect("the cluster's folder can be made");
+        // The sandbox's, as the image has it.
+        fs::create_dir_all(folder.join("data")).expect("the cluster's folder can be made");
         let made = Command::new(root().join("deploy/make-secrets"))
             .arg(&secrets)
             .output();
