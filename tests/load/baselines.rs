@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::stores::Redis;
+use crate::stores::redis;
 
 /// How long each is measured.
 const SPAN: Duration = Duration::from_millis(700);
@@ -31,7 +31,7 @@ fn flushed(folder: &Path, group: usize) -> anyhow::Result<f64> {
 
 /// XADD of 1 KB by redis-benchmark at the same number of clients, on a Redis that flushes before it
 /// answers. Nothing when redis-benchmark is missing.
-fn redis_xadd(port: u16, clients: usize) -> Option<f64> {
+pub(crate) fn redis_xadd(port: u16, clients: usize) -> Option<f64> {
     let clients = clients.to_string();
     let port = port.to_string();
     let value = "x".repeat(1_024);
@@ -47,17 +47,17 @@ fn redis_xadd(port: u16, clients: usize) -> Option<f64> {
 }
 
 /// Everything, for a report.
-pub(crate) fn measure(folder: &Path, clients: usize) -> anyhow::Result<Value> {
+pub(crate) async fn measure(folder: &Path, clients: usize) -> anyhow::Result<Value> {
     let groups = [1, 16, 256];
     let mut flushes = serde_json::Map::new();
     for group in groups {
         let rate = flushed(folder, group)?.round();
         flushes.insert(group.to_string(), json!(rate));
     }
-    let redis = Redis::start(&folder.join("baseline-redis"))?;
+    let redis = redis().await;
     Ok(json!({
         "kib_records_per_second_by_records_per_flush": flushes,
-        "redis_xadd_1k_always_per_second": redis_xadd(redis.port, clients),
+        "redis_xadd_1k_always_per_second": redis_xadd(redis.port(), clients),
         "redis_clients": clients,
     }))
 }

@@ -67,7 +67,7 @@ impl Side {
         let mut load = Load::new(Target::default(), settings, "16502")?;
         let graph = load.graph.url();
         let system = match name {
-            "peer" => System::peer(folder, &graph)?,
+            "peer" => System::peer(&graph).await?,
             _ => System::frontdesk(args.profile, folder, &graph).await?,
         };
         load.aim(system.target.clone())?;

@@ -16,6 +16,8 @@ const TICK_MICROS: u64 = 10_000;
 /// A program that prints its address when it listens. Killed when dropped.
 pub(crate) struct Program {
     pub(crate) address: String,
+    /// The process of its store, whose CPU time counts as its own.
+    pub(crate) store: Option<u32>,
     child: Child,
     output: BufReader<ChildStdout>,
 }
@@ -31,6 +33,7 @@ impl Program {
         let output = child.stdout.take().context("it has no output")?;
         let mut program = Self {
             address: String::new(),
+            store: None,
             child,
             output: BufReader::new(output),
         };
@@ -61,9 +64,10 @@ impl Program {
         let _ = self.child.wait();
     }
 
-    /// CPU time it has used, user and system.
+    /// CPU time it and its store have used, user and system.
     pub(crate) fn cpu_micros(&self) -> anyhow::Result<u64> {
-        cpu_micros(self.child.id())
+        let store = self.store.map_or(Ok(0), cpu_micros)?;
+        Ok(cpu_micros(self.child.id())? + store)
     }
 }
 

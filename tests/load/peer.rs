@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, ensure};
-use tests::process::free_address;
+use lib_testkit::servers::{PostgresServer, RedisServer, free_port};
 
-use crate::stores::{Postgres, Redis};
+use crate::stores::{postgres, redis};
 use crate::turns::Target;
 
 /// The secret its webhooks are signed with.
@@ -20,19 +20,18 @@ pub(crate) struct Peer {
     // In the order they are to end in.
     http: Node,
     worker: Node,
-    redis: Redis,
-    postgres: Postgres,
+    redis: RedisServer,
+    postgres: PostgresServer,
 }
 
 impl Peer {
     /// Starts stores and processes. What `npm ci` installs must be there.
-    pub(crate) fn start(folder: &Path, graph: &str) -> anyhow::Result<Self> {
-        let redis = Redis::start(&folder.join("peer-redis"))?;
-        let postgres = Postgres::start(&folder.join("peer-postgres"))?;
-        let address = free_address();
-        let port = address.rsplit_once(':').context("no port")?.1.to_owned();
-        let redis_port = redis.port.to_string();
-        let worker = Node::start("worker.js", &[&postgres.url, &redis_port, graph])?;
+    pub(crate) async fn start(graph: &str) -> anyhow::Result<Self> {
+        let redis = redis().await;
+        let (postgres, url) = postgres().await;
+        let port = free_port().to_string();
+        let redis_port = redis.port().to_string();
+        let worker = Node::start("worker.js", &[&url, &redis_port, graph])?;
         let http = Node::start("http.js", &[&port, &redis_port, SECRET])?;
         Ok(Self {
             port,
@@ -58,8 +57,8 @@ impl Peer {
         vec![
             ("http".to_owned(), vec![self.http.child.id()]),
             ("worker".to_owned(), vec![self.worker.child.id()]),
-            ("redis".to_owned(), vec![self.redis.id()]),
-            ("postgres".to_owned(), vec![self.postgres.id()]),
+            ("redis".to_owned(), vec![self.redis.process().id()]),
+            ("postgres".to_owned(), vec![self.postgres.process().id()]),
         ]
     }
 

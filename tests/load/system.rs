@@ -17,16 +17,20 @@ use lib_proto::flow_runner::flow_service_client::FlowServiceClient;
 use lib_proto::flow_runner::{CreateFlowRequest, PublishFlowRequest};
 use lib_proto::ingress::GetInboxRequest;
 use lib_proto::ingress::ingress_service_client::IngressServiceClient;
+use tests::cluster::{Cluster, ClusterOptions, Stores};
 use tests::process::{Addresses, Frontdesk};
 
 use crate::measure::trees_cpu_micros;
 use crate::peer::Peer;
+use crate::stores::{postgres_options, redis_options};
 use crate::turns::{FLOW, Target};
 
 /// Longest wait until everything has had its effect.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The flow's id.
 const FLOW_ID: &str = "bench-turns";
+/// Meta's id of the demo account.
+const WABA: &str = "200000000000001";
 /// Messages a second a number may send, well above what is measured.
 const MESSAGES_PER_SECOND: &str = "5000";
 
@@ -68,7 +72,12 @@ enum Kind {
 /// Frontdesk with its tenant's credentials.
 struct Installation {
     admin: Channels,
-    process: Option<Frontdesk>,
+    processes: Processes,
+}
+
+enum Processes {
+    One(Frontdesk),
+    PerRole(Cluster),
 }
 
 /// Channels to the services a driver asks.
@@ -88,9 +97,7 @@ impl System {
     ) -> anyhow::Result<Self> {
         let system = match profile {
             Profile::Embedded => Self::embedded(folder, graph),
-            Profile::PostgresRedis => {
-                anyhow::bail!("the profile postgres-redis is not there yet")
-            }
+            Profile::PostgresRedis => Self::cluster(graph).await?,
         };
         if let Kind::Frontdesk(installation) = &system.kind {
             installation.bind_flow(&system.target.number).await?;
@@ -115,7 +122,7 @@ impl System {
                 webhooks: at.http.clone(),
                 secret: "dev-app-secret".to_owned(),
                 number: tests::webhook::NUMBER.to_owned(),
-                waba: "200000000000001".to_owned(),
+                waba: WABA.to_owned(),
             },
             parts: vec![("frontdesk".to_owned(), vec![process.id()])],
             kind: Kind::Frontdesk(Box::new(Installation {
@@ -125,14 +132,68 @@ impl System {
                     billing: admin.clone(),
                     ingress: admin,
                 },
-                process: Some(process),
+                processes: Processes::One(process),
             })),
         }
     }
 
+    async fn cluster(graph: &str) -> anyhow::Result<Self> {
+        let options = ClusterOptions {
+            // Nothing may cost CPU that is not Frontdesk's.
+            balanced: false,
+            stores: Stores::Own {
+                postgres: postgres_options(),
+                redis: redis_options(),
+            },
+            ..ClusterOptions::default()
+        };
+        let options = options
+            .set("*", "FRONTDESK_TELEMETRY_LOG", "warn")
+            .set("egress", "FRONTDESK_GRAPH_URL", graph)
+            .set("templates", "FRONTDESK_GRAPH_URL", graph)
+            .set(
+                "egress",
+                "FRONTDESK_EGRESS_MESSAGES_PER_SECOND",
+                MESSAGES_PER_SECOND,
+            );
+        let started = tokio::task::spawn_blocking(move || Cluster::start(&options));
+        let cluster = started.await?;
+        let channel = |service| cluster.channel(service, "dev-admin");
+        let nodes = cluster.nodes().iter();
+        let mut parts: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        for node in nodes {
+            let role = parts.entry(node.role().to_owned()).or_default();
+            role.extend(node.pid());
+        }
+        parts.insert("redis".to_owned(), vec![cluster.redis().process().id()]);
+        parts.insert(
+            "postgres".to_owned(),
+            vec![cluster.postgres().process().id()],
+        );
+        let http = cluster.http("ingress");
+        Ok(Self {
+            target: Target {
+                webhooks: http.trim_start_matches("http://").to_owned(),
+                secret: cluster.secret("app_secret").trim().to_owned(),
+                number: tests::webhook::NUMBER.to_owned(),
+                waba: WABA.to_owned(),
+            },
+            parts: parts.into_iter().collect(),
+            kind: Kind::Frontdesk(Box::new(Installation {
+                admin: Channels {
+                    accounts: channel("accounts"),
+                    flows: channel("flow-runner"),
+                    billing: channel("billing"),
+                    ingress: channel("ingress"),
+                },
+                processes: Processes::PerRole(cluster),
+            })),
+        })
+    }
+
     /// The peer chain, which sends to the Graph API at `graph`.
-    pub(crate) fn peer(folder: &Path, graph: &str) -> anyhow::Result<Self> {
-        let peer = Peer::start(folder, graph)?;
+    pub(crate) async fn peer(graph: &str) -> anyhow::Result<Self> {
+        let peer = Peer::start(graph).await?;
         Ok(Self {
             target: peer.target(),
             parts: peer.parts(),
@@ -200,13 +261,16 @@ impl System {
     /// When it does not stop cleanly.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         match self.kind {
-            Kind::Frontdesk(installation) => {
-                if let Some(process) = installation.process {
-                    // Not on this thread: our connections have to hear that it stops.
+            // Not on this thread: our connections have to hear that it stops.
+            Kind::Frontdesk(installation) => match installation.processes {
+                Processes::One(process) => {
                     let stopped = tokio::task::spawn_blocking(|| process.stop()).await?;
                     ensure!(stopped.success(), "it did not stop cleanly");
                 }
-            }
+                Processes::PerRole(cluster) => {
+                    tokio::task::spawn_blocking(move || drop(cluster)).await?;
+                }
+            },
             Kind::Peer(peer) => drop(peer),
         }
         Ok(())

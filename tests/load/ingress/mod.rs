@@ -1,7 +1,8 @@
-//! Load driver behind `cargo xtask bench ingress`: signed webhooks to ingress and, in turns, to the
-//! least a webhook server can do (`bench_baseline`: HTTP, signature, typed parse, nothing stored).
-//! Prints CPU per webhook of both and their ratio round by round, and asserts that forged
-//! signatures are refused and that everything answered 200 is in the inbox after `kill -9`.
+//! `cargo xtask bench ingress`: signed webhooks to ingress and, in turns, to the least a webhook server
+//! can do: `bench_baseline` (HTTP, signature, typed parse, nothing stored) beside the embedded inbox,
+//! `bench_limit` (the same by hand, and stored in Redis) beside the inbox in Redis. Prints CPU per
+//! webhook of both and their ratio round by round, and asserts that forged signatures are refused and
+//! that everything answered 200 is in the inbox after `kill -9`.
 
 mod meta;
 
@@ -11,12 +12,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Args as ClapArgs;
+use lib_storage::{Profile, RedisSettings};
+use lib_testkit::servers::RedisServer;
 use serde_json::json;
 use svc_ingress::embedded::EmbeddedInbox;
-use svc_ingress::inbox::Inbox as _;
+use svc_ingress::inbox::Inbox;
+use svc_ingress::redis::RedisInbox;
 
 use self::meta::Webhooks;
+use crate::baselines::redis_xadd;
 use crate::measure::{Program, Round, fsyncs_per_second, median, pin};
+use crate::stores::redis_flushed;
 
 /// CPU of a signed, durably admitted webhook, beside a minimal server in the same run.
 #[derive(Debug, ClapArgs)]
@@ -33,6 +39,9 @@ pub(crate) struct Args {
     /// Hand the items on to a log that keeps nothing, instead of leaving them in the inbox.
     #[arg(long)]
     hand_on: bool,
+    /// Keep the inbox in Redis, flushed so: `always` before each answer, or `everysec`.
+    #[arg(long, value_parser = ["always", "everysec"])]
+    redis: Option<String>,
     /// Folder for the inbox; its disk is the one that is measured.
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -57,6 +66,51 @@ struct Found {
     ingress: Vec<Round>,
     baseline: Vec<Round>,
     fsyncs: Vec<f64>,
+    /// XADDs per second by redis-benchmark with as many clients.
+    xadds: Vec<f64>,
+}
+
+/// The servers under measurement, and the Redis of each.
+struct Servers {
+    ingress: Program,
+    baseline: Program,
+    redis: Option<(RedisServer, RedisServer)>,
+}
+
+impl Servers {
+    async fn start(args: &Args, folder: &Path, log: &str) -> anyhow::Result<Self> {
+        let data_dir = folder.to_str().context("the folder's name is not text")?;
+        let server = example("bench_server")?;
+        let Some(flushed) = &args.redis else {
+            return Ok(Self {
+                ingress: Program::start(&server, &[data_dir, log], 0)?,
+                baseline: Program::start(&example("bench_baseline")?, &[], 0)?,
+                redis: None,
+            });
+        };
+        let (appendfsync, profile) = match flushed.as_str() {
+            "everysec" => ("everysec", "C"),
+            _ => ("always", "A"),
+        };
+        let start = || async {
+            let server = redis_flushed(appendfsync).await;
+            pin(server.process().id(), 0);
+            server
+        };
+        let (own, limit) = (start().await, start().await);
+        let url = own.url();
+        let arguments = [data_dir, log, &url, profile];
+        let mut ingress = Program::start(&server, &arguments, 0)?;
+        ingress.store = Some(own.process().id());
+        let address = format!("127.0.0.1:{}", limit.port());
+        let mut baseline = Program::start(&example("bench_limit")?, &[&address], 0)?;
+        baseline.store = Some(limit.process().id());
+        Ok(Self {
+            ingress,
+            baseline,
+            redis: Some((own, limit)),
+        })
+    }
 }
 
 async fn bench(args: &Args, folder: &Path) -> anyhow::Result<()> {
@@ -67,12 +121,10 @@ async fn bench(args: &Args, folder: &Path) -> anyhow::Result<()> {
     let log = sink
         .as_ref()
         .map_or("127.0.0.1:1", |sink| sink.address.as_str());
-    let data_dir = folder.to_str().context("the folder's name is not text")?;
-    let mut ingress = Program::start(&example("bench_server")?, &[data_dir, log], 0)?;
-    let mut baseline = Program::start(&example("bench_baseline")?, &[], 0)?;
+    let mut servers = Servers::start(args, folder, log).await?;
     let webhooks = Webhooks::new()?;
     let mut admitted = 0;
-    for server in [&ingress, &baseline] {
+    for server in [&servers.ingress, &servers.baseline] {
         ensure!(
             webhooks.forged(&server.address).await? == 401,
             "a forged signature was not refused"
@@ -80,7 +132,7 @@ async fn bench(args: &Args, folder: &Path) -> anyhow::Result<()> {
         // Warm-up, so that no round pays for first times.
         let warm = Duration::from_millis(500);
         let round = webhooks.drive(server, args.connections, warm).await?;
-        if std::ptr::eq(server, &raw const ingress) {
+        if std::ptr::eq(server, &raw const servers.ingress) {
             admitted += round.accepted;
         }
     }
@@ -88,12 +140,16 @@ async fn bench(args: &Args, folder: &Path) -> anyhow::Result<()> {
     let span = Duration::from_secs_f64(args.seconds);
     for _ in 0..args.rounds {
         found.fsyncs.push(fsyncs_per_second(folder)?);
-        found
-            .ingress
-            .push(webhooks.drive(&ingress, args.connections, span).await?);
-        found
-            .baseline
-            .push(webhooks.drive(&baseline, args.connections, span).await?);
+        if let Some((_, limit)) = &servers.redis {
+            let rate = redis_xadd(limit.port(), args.connections);
+            found
+                .xadds
+                .push(rate.context("redis-benchmark is missing")?);
+        }
+        let ingress = webhooks.drive(&servers.ingress, args.connections, span);
+        found.ingress.push(ingress.await?);
+        let baseline = webhooks.drive(&servers.baseline, args.connections, span);
+        found.baseline.push(baseline.await?);
     }
     admitted += found
         .ingress
@@ -101,21 +157,32 @@ async fn bench(args: &Args, folder: &Path) -> anyhow::Result<()> {
         .map(|round| round.accepted)
         .sum::<u64>();
     let handed_on = sink.map(Program::finish).transpose()?;
-    ingress.kill();
-    baseline.kill();
-    check_inbox(folder, &webhooks, admitted, handed_on).await?;
+    servers.ingress.kill();
+    servers.baseline.kill();
+    if let Some((mut own, _)) = servers.redis.take() {
+        if args.redis.as_deref() == Some("always") {
+            // A crash of Redis as well: what it answered is on disk.
+            own.restart().await;
+        }
+        let settings = RedisSettings { url: own.url() };
+        let redis = lib_storage::redis::Redis::open(&settings)?;
+        let inbox = RedisInbox::new(&redis, "unused", Profile::C);
+        check_inbox(&inbox, &webhooks, admitted, handed_on).await?;
+    } else {
+        let inbox = EmbeddedInbox::open(&folder.join("ingress.db")).await?;
+        check_inbox(&inbox, &webhooks, admitted, handed_on).await?;
+    }
     report(args, &found, pinned, handed_on);
     Ok(())
 }
 
 /// Everything answered 200 must be in the inbox or handed on, and nothing that was not sent.
 async fn check_inbox(
-    folder: &Path,
+    inbox: &impl Inbox,
     webhooks: &Webhooks,
     admitted: u64,
     handed_on: Option<u64>,
 ) -> anyhow::Result<()> {
-    let inbox = EmbeddedInbox::open(&folder.join("ingress.db")).await?;
     let (mut after, mut waiting) = (0, 0);
     loop {
         let page = inbox.read(after, 1_000, usize::MAX).await?;
@@ -172,8 +239,10 @@ fn report(args: &Args, found: &Found, pinned: bool, handed_on: Option<u64>) {
         "ingress_per_second": of(&found.ingress, Round::rate),
         "baseline_per_second": of(&found.baseline, Round::rate),
         "fdatasync_per_second": median(found.fsyncs.iter().copied()),
+        "redis_benchmark_xadd_per_second": found.xadds,
     });
     let whole = json!({
+        "inbox": args.redis.as_ref().map_or("embedded", String::as_str),
         "connections": args.connections, "seconds": args.seconds, "pinned": pinned,
         "handed_on": handed_on, "rounds": rounds, "median": summary,
     });
@@ -181,7 +250,7 @@ fn report(args: &Args, found: &Found, pinned: bool, handed_on: Option<u64>) {
         println!("{whole}");
         return;
     }
-    println!("CPU µs per webhook of the server's process; others: their share of one core.\n");
+    println!("CPU µs per webhook of server and Redis; others: their share of one core.\n");
     println!("round   ingress  baseline  ratio   ingress/s  p50 µs  p99 µs   fsync/s  others");
     for (number, (ingress, baseline)) in found.ingress.iter().zip(&found.baseline).enumerate() {
         println!(
@@ -204,6 +273,15 @@ fn report(args: &Args, found: &Found, pinned: bool, handed_on: Option<u64>) {
         median(ratios.iter().copied()),
         of(&found.ingress, Round::rate),
     );
+    if !found.xadds.is_empty() {
+        let xadds = median(found.xadds.iter().copied());
+        let rates = found.ingress.iter().map(Round::rate);
+        println!(
+            "redis-benchmark, XADD of 1 KiB, {} clients: {xadds:.0}/s; ingress {:.2} of it",
+            args.connections,
+            median(rates.zip(&found.xadds).map(|(rate, xadds)| rate / xadds)),
+        );
+    }
     let noisy = found.ingress.iter().chain(&found.baseline);
     let noisy = noisy.filter(|round| round.others > 0.25).count();
     if noisy > 0 {
