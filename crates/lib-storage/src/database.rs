@@ -227,16 +227,30 @@ impl Tx {
 }
 
 macro_rules! bound {
-    ($query:expr, $engine:expr) => {{
-        let mut query = sqlx::query(AssertSqlSafe($query.text($engine).into_owned()));
+    ($query:expr, Engine::$kind:ident) => {{
+        let mut query = sqlx::query(AssertSqlSafe($query.text(Engine::$kind).into_owned()));
         for value in $query.values {
             query = match value {
                 Value::Int(value) => query.bind(value),
                 Value::Text(value) => query.bind(value),
                 Value::Bytes(value) => query.bind(value),
+                columns => bound!(@columns query, columns, $kind),
             };
         }
         query
+    }};
+    (@columns $query:expr, $columns:expr, Postgres) => {
+        match $columns {
+            Value::Ints(values) => $query.bind(values),
+            Value::Texts(values) => $query.bind(values),
+            Value::Blobs(values) => $query.bind(values),
+            Value::Int(_) | Value::Text(_) | Value::Bytes(_) => $query,
+        }
+    };
+    // SQLite has no arrays, and nothing makes one for it.
+    (@columns $query:expr, $columns:expr, Sqlite) => {{
+        let _ = $columns;
+        $query.bind(None::<String>)
     }};
 }
 

@@ -1,15 +1,19 @@
 //! Many rows with few statements.
 
+use std::fmt::Write as _;
+
 use crate::database::Tx;
 use crate::error::StorageError;
-use crate::query::{Query, Value};
+use crate::migration::Engine;
+use crate::query::{Query, Value, list};
 
-/// Most rows per statement, a power of two: at 12 columns well under SQLite's 32,766 and
-/// PostgreSQL's 65,535 parameters.
+/// Most rows per statement on SQLite, a power of two: at 12 columns well under its 32,766
+/// parameters.
 const ROWS: usize = 256;
 
-/// Rows to insert. They are written in blocks whose sizes are powers of two, so that there are few
-/// different statements and each is prepared once.
+/// Rows to insert. On SQLite they are written in blocks whose sizes are powers of two, so that there
+/// are few different statements and each is prepared once; on PostgreSQL they travel as one array
+/// for each column, in one statement for any number of rows.
 #[derive(Clone, Debug)]
 pub struct Insert<const COLUMNS: usize> {
     into: &'static str,
@@ -50,6 +54,13 @@ impl<const COLUMNS: usize> Insert<COLUMNS> {
     /// # Errors
     /// When the database refuses one.
     pub async fn execute(self, tx: &mut Tx) -> Result<u64, StorageError> {
+        if self.is_empty() {
+            return Ok(0);
+        }
+        if tx.engine() == Engine::Postgres {
+            let (text, values) = self.into_one(Engine::Postgres, 0);
+            return Query::with(text, values).execute(tx).await;
+        }
         let (mut rows, mut written) = (self.rows.into_iter(), 0);
         while let Some(size) = rows.len().checked_ilog2() {
             let count = ROWS.min(1 << size);
@@ -59,10 +70,47 @@ impl<const COLUMNS: usize> Insert<COLUMNS> {
         }
         Ok(written)
     }
+
+    /// One statement for all rows, the same for any number of them, with places after `$first`.
+    /// SQLite takes the rows as JSON, which has no bytes.
+    pub(crate) fn into_one(self, engine: Engine, first: usize) -> (String, Vec<Value>) {
+        let (into, conflict) = (self.into, self.conflict);
+        let (source, values) = match engine {
+            Engine::Sqlite => {
+                let rows: Vec<&[Value]> = self.rows.iter().map(|row| &row[..]).collect();
+                (rows_of_json::<COLUMNS>(first), vec![list(&rows)])
+            }
+            Engine::Postgres => columns_of_arrays(self.rows, first),
+        };
+        // SQLite needs the WHERE to tell ON CONFLICT from a join.
+        let text = format!("INSERT INTO {into} SELECT {source} WHERE TRUE {conflict}");
+        (text, values)
+    }
+}
+
+fn rows_of_json<const COLUMNS: usize>(first: usize) -> String {
+    let columns: Vec<String> = (0..COLUMNS)
+        .map(|column| format!("json_extract(value, '$[{column}]')"))
+        .collect();
+    format!("{} FROM json_each(${})", columns.join(", "), first + 1)
+}
+
+fn columns_of_arrays<const COLUMNS: usize>(
+    rows: Vec<[Value; COLUMNS]>,
+    first: usize,
+) -> (String, Vec<Value>) {
+    let values = Value::columns(rows);
+    let mut text = "* FROM UNNEST(".to_owned();
+    for (n, value) in values.iter().enumerate() {
+        let comma = if n > 0 { ", " } else { "" };
+        // Writing to a String does not fail.
+        let _ = write!(text, "{comma}${}::{}", first + n + 1, value.array_type());
+    }
+    text.push_str(") AS new");
+    (text, values)
 }
 
 fn statement<const COLUMNS: usize>(into: &str, conflict: &str, rows: usize) -> String {
-    use std::fmt::Write as _;
     let mut text = format!("INSERT INTO {into} VALUES ");
     for row in 0..rows {
         text.push_str(if row > 0 { ", (" } else { "(" });

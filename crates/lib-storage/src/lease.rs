@@ -159,7 +159,7 @@ impl LeaseTable {
         let mut tx = self.0.begin_concurrent().await?;
         let millis = live.as_millis() as i64;
         sql(
-            "INSERT INTO member (work, name, address, seen) VALUES ($1, $2, $3, \
+            "INSERT INTO lease_member (work, name, address, seen) VALUES ($1, $2, $3, \
              clock_timestamp()) ON CONFLICT (work, name) \
              DO UPDATE SET address = excluded.address, seen = excluded.seen",
         )
@@ -168,11 +168,15 @@ impl LeaseTable {
         .bind(&me.address)
         .execute(&mut tx)
         .await?;
-        // What is over stays over: its next owner may be about to take it.
+        // What is over stays over: its next owner may be about to take it. In order, as commits take
+        // them too: otherwise the two could wait for each other.
         sql(concat!(
-            "UPDATE lease SET until = ",
+            "WITH mine AS (SELECT part FROM lease WHERE work = $1 AND owner = $2 \
+             AND until > clock_timestamp() ORDER BY part FOR NO KEY UPDATE) \
+             UPDATE lease SET until = ",
             after!("$3"),
-            ", address = $4 WHERE work = $1 AND owner = $2 AND until > clock_timestamp()"
+            ", address = $4 FROM mine WHERE work = $1 AND lease.part = mine.part \
+             AND owner = $2 AND until > clock_timestamp()"
         ))
         .bind(work)
         .bind(&me.name)
@@ -180,7 +184,7 @@ impl LeaseTable {
         .bind(&me.address)
         .execute(&mut tx)
         .await?;
-        let members = sql("SELECT name, address FROM member WHERE work = $1 \
+        let members = sql("SELECT name, address FROM lease_member WHERE work = $1 \
              AND seen > clock_timestamp() - CAST($2 AS bigint) * interval '1 millisecond' \
              ORDER BY name")
         .bind(work)
@@ -250,7 +254,7 @@ impl LeaseTable {
         .execute(&mut tx)
         .await?;
         if leave {
-            sql("DELETE FROM member WHERE work = $1 AND name = $2")
+            sql("DELETE FROM lease_member WHERE work = $1 AND name = $2")
                 .bind(work)
                 .bind(&me.name)
                 .execute(&mut tx)

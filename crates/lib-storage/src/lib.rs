@@ -1,6 +1,8 @@
 //! Where things are kept: SQL records ([`Database`]: SQLite embedded, PostgreSQL in production, one
-//! set of queries), migrations, and the fenced leases by which replicas share work ([`lease`]).
+//! set of queries), Redis ([`mod@redis`]), migrations, and the fenced leases by which replicas share
+//! work ([`lease`]).
 
+mod bundle;
 mod database;
 mod error;
 mod insert;
@@ -8,11 +10,12 @@ pub mod lease;
 mod migration;
 mod notice;
 mod postgres;
-pub mod probe;
 pub mod query;
+pub mod redis;
 mod sqlite;
 mod storage;
 
+pub use bundle::Bundle;
 pub use database::{Database, Target, Tx};
 pub use error::StorageError;
 pub use insert::Insert;

@@ -33,6 +33,19 @@ pub enum Value {
 }
 
 impl Value {
+    /// Rows turned into columns, each for one place of type array: for PostgreSQL only.
+    pub fn columns<const COLUMNS: usize>(rows: Vec<[Self; COLUMNS]>) -> Vec<Self> {
+        let mut columns: Vec<Vec<Self>> = (0..COLUMNS)
+            .map(|_| Vec::with_capacity(rows.len()))
+            .collect();
+        for row in rows {
+            for (column, value) in columns.iter_mut().zip(row) {
+                column.push(value);
+            }
+        }
+        columns.into_iter().map(Self::column).collect()
+    }
+
     /// Values of one kind as a column.
     pub(crate) fn column(values: Vec<Self>) -> Self {
         let (mut ints, mut texts, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
@@ -191,6 +204,12 @@ fn lists(text: &str, engine: Engine) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("each(") {
         out.push_str(before);
+        if before.ends_with('_') {
+            // Written out already, or written by hand.
+            out.push_str("each(");
+            rest = after;
+            continue;
+        }
         let (inside, after) = after.split_once(')').unwrap_or((after, ""));
         rest = after;
         let (place, columns) = match inside.split_once(',') {
