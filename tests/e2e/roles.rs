@@ -189,10 +189,9 @@ async fn sql(url: &str, statement: &'static str) {
         profile: lib_storage::Profile::A,
     });
     let database = storage.database("test", &[]).await.unwrap();
-    lib_storage::sql(statement)
-        .execute(&database)
-        .await
-        .unwrap();
+    let mut tx = database.begin().await.unwrap();
+    lib_storage::sql(statement).execute(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 /// `frontdesk seed` against these servers.

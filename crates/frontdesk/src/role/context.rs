@@ -11,6 +11,7 @@ use lib_platform::{
 use lib_storage::lease::Member;
 use lib_storage::{PostgresSettings, RedisSettings, Servers, Storage};
 
+use crate::exit::Exit;
 use crate::installation::dev_users;
 use crate::role::Role;
 use crate::token_resolver::AccountsTokenResolver;
@@ -67,9 +68,16 @@ fn shown_token(settings: &Settings) -> anyhow::Result<&str> {
 }
 
 /// Where `role` keeps what it knows. The sandbox keeps a file, the others use servers.
-pub(super) fn storage(role: Role, settings: &Settings) -> anyhow::Result<Storage> {
+fn storage(role: Role, settings: &Settings) -> anyhow::Result<Storage> {
     if role == Role::Sandbox {
         let folder = PathBuf::from(settings.text("sandbox.data_dir")?);
+        std::fs::create_dir_all(&folder).map_err(|error| {
+            Exit::unavailable(format!(
+                "cannot make the folder {}: {error}\n  sandbox.data_dir \
+                 (FRONTDESK_SANDBOX_DATA_DIR): name a folder this user may write to",
+                folder.display()
+            ))
+        })?;
         return Ok(Storage::Embedded { folder });
     }
     let postgres = match settings.text_opt("postgres.url") {
