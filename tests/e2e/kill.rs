@@ -64,9 +64,10 @@ async fn run(seed: u64, kills: usize, bugs: SeededBugs) -> Outcome {
     let (stored, billed) = settle(&meta, &at).await;
     let seen = meta.seen();
     assert!(process.stop().success());
-    let replay = svc_conversations::verify_replay_of(folder.path())
-        .await
-        .unwrap();
+    let storage = lib_storage::Storage::Embedded {
+        folder: folder.path().to_owned(),
+    };
+    let replay = svc_conversations::verify_replay_of(&storage).await.unwrap();
     assert!(replay.differences.is_empty(), "{:?}", replay.differences);
     Outcome {
         seen,

@@ -1,20 +1,23 @@
 //! `ConversationService`: conversations, engagements and messages for people and programs. What
-//! it reads is here; what it changes is in `grpc_write`.
+//! it reads is here; what it changes is in `grpc_write`. Any replica reads; what is changed is handed
+//! on to the one that works on it.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
-use lib_platform::{AuthorizedChannel, Caller, Clock, Lifecycle, Refusal, caller, page};
+use lib_platform::{AuthorizedChannel, Caller, Clock, Lifecycle, Refusal, caller, forward, page};
 use lib_proto::conversations as pb;
-use lib_storage::{SqliteFile, StorageError};
+use lib_storage::{Database, StorageError};
 use pb::conversation_service_server::ConversationService;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use crate::committer::Committer;
+use crate::door::Door;
 use crate::publish::Publisher;
-use crate::store::log::Filter;
-use crate::store::read;
+use crate::shard::Shard;
+use crate::store::log::{self, Filter};
+use crate::store::{read, search};
 use crate::{convert, watch};
 
 /// Longest text to look for, in bytes.
@@ -22,11 +25,12 @@ const QUERY_MOST: usize = 500;
 
 /// The service.
 pub(crate) struct Conversations {
-    pub(crate) database: SqliteFile,
+    pub(crate) database: Database,
     pub(crate) clock: Clock,
     pub(crate) life: Lifecycle,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) committer: Committer,
+    pub(crate) door: Arc<Door>,
     pub(crate) templates: AuthorizedChannel,
 }
 
@@ -39,7 +43,7 @@ pub(crate) fn wall(caller: &Caller) -> String {
 }
 
 pub(crate) fn storage(error: StorageError) -> Refusal {
-    Refusal::internal(&error)
+    Refusal::from(error)
 }
 
 /// A page's place in a list ordered by (number, id).
@@ -231,7 +235,7 @@ impl ConversationService for Conversations {
         let size = page::size(request.page_size)?;
         let before = place(&request.page_token)?.map(|(number, _)| number);
         let most = size as i64 + 1;
-        let found = read::search(&self.database, &wall, &request.query, before, most).await;
+        let found = search::search(&self.database, &wall, &request.query, before, most).await;
         let mut found = found.map_err(storage)?;
         let next_page_token = page::cut(&mut found, size, |(number, _)| number.to_string());
         let view = |(_, stored): &(i64, crate::store::load::StoredMessage)| {
@@ -248,9 +252,16 @@ impl ConversationService for Conversations {
         request: Request<pb::SendMessageRequest>,
     ) -> Result<Response<pb::Message>, Status> {
         let caller = caller(&request)?;
-        self.send(&caller, request.into_inner())
-            .await
-            .map(Response::new)
+        let (metadata, _, request) = request.into_parts();
+        let part = self.part_of_send(&request).await?;
+        if let Some(mut there) = self.elsewhere(&metadata, part).await? {
+            let answer = there
+                .send_message(forward::request(&metadata, request))
+                .await?;
+            return Ok(Response::new(answer.into_inner()));
+        }
+        let answer = self.send(&caller, request).await;
+        answer.map(Response::new)
     }
 
     async fn start_wrap_up(
@@ -258,7 +269,15 @@ impl ConversationService for Conversations {
         request: Request<pb::StartWrapUpRequest>,
     ) -> Result<Response<pb::Engagement>, Status> {
         let caller = caller(&request)?;
-        let answer = self.wrap_up(&caller, request.into_inner()).await;
+        let (metadata, _, request) = request.into_parts();
+        let part = self.part_of_engagement(&request.engagement_id).await?;
+        if let Some(mut there) = self.elsewhere(&metadata, part).await? {
+            let answer = there
+                .start_wrap_up(forward::request(&metadata, request))
+                .await?;
+            return Ok(Response::new(answer.into_inner()));
+        }
+        let answer = self.wrap_up(&caller, request).await;
         answer.map(Response::new)
     }
 
@@ -267,7 +286,15 @@ impl ConversationService for Conversations {
         request: Request<pb::CompleteWrapUpRequest>,
     ) -> Result<Response<pb::Engagement>, Status> {
         let caller = caller(&request)?;
-        let answer = self.complete(&caller, request.into_inner()).await;
+        let (metadata, _, request) = request.into_parts();
+        let part = self.part_of_engagement(&request.engagement_id).await?;
+        if let Some(mut there) = self.elsewhere(&metadata, part).await? {
+            let answer = there
+                .complete_wrap_up(forward::request(&metadata, request))
+                .await?;
+            return Ok(Response::new(answer.into_inner()));
+        }
+        let answer = self.complete(&caller, request).await;
         answer.map(Response::new)
     }
 
@@ -276,7 +303,15 @@ impl ConversationService for Conversations {
         request: Request<pb::TransferToQueueRequest>,
     ) -> Result<Response<pb::Engagement>, Status> {
         let caller = caller(&request)?;
-        let answer = self.transfer(&caller, request.into_inner()).await;
+        let (metadata, _, request) = request.into_parts();
+        let part = self.part_of_engagement(&request.engagement_id).await?;
+        if let Some(mut there) = self.elsewhere(&metadata, part).await? {
+            let answer = there
+                .transfer_to_queue(forward::request(&metadata, request))
+                .await?;
+            return Ok(Response::new(answer.into_inner()));
+        }
+        let answer = self.transfer(&caller, request).await;
         answer.map(Response::new)
     }
 
@@ -288,8 +323,11 @@ impl ConversationService for Conversations {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let tenant = wall(&caller(&request)?);
         let request = request.into_inner();
-        let position = watch::position(&request.cursor, self.publisher.head())?;
+        // Another replica may be ahead of what was told here.
+        let head = log::head(&self.database).await.map_err(storage)?;
+        let position = watch::position(&request.cursor, head)?;
         let filter = Filter {
+            shard: Shard::of(request.shard)?,
             tenant,
             conversation: request.conversation_id,
             engagement: request.engagement_id,

@@ -4,16 +4,20 @@ use core_conversation::{Input, Seen, Sender};
 use core_types::{
     AgentId, Content, ConversationId, EngagementId, NumberId, QueueId, UserId, WhatsAppMessageId,
 };
+use lib_platform::server::MAX_MESSAGE_BYTES;
 use lib_platform::{Caller, Refusal, Role, trace};
 use lib_proto::{conversations as pb, identity_from_proto, required, templates};
+use pb::conversation_service_client::ConversationServiceClient;
 use templates::template_service_client::TemplateServiceClient;
 use tonic::Status;
+use tonic::metadata::MetadataMap;
+use tonic::transport::Channel;
 
-use crate::committer::{Answer, Place, SendCommand, Unit, What};
+use crate::committer::{Answer, Place, SendCommand, Unit, What, conversation_of_engagement};
 use crate::convert;
 use crate::grpc_read::{Conversations, storage, wall};
 use crate::refuse;
-use crate::store::read;
+use crate::store::{part_of, read};
 
 /// Longest idempotency key, in characters.
 const KEY_MOST: usize = 100;
@@ -105,6 +109,39 @@ fn sender(caller: &Caller, engagement: &str, epoch: u32) -> Result<Sender, Refus
 }
 
 impl Conversations {
+    /// The replica that works on `part`, if it is another one.
+    pub(crate) async fn elsewhere(
+        &self,
+        metadata: &MetadataMap,
+        part: Option<u16>,
+    ) -> Result<Option<ConversationServiceClient<Channel>>, Refusal> {
+        let channel = self.door.elsewhere(metadata, part).await?;
+        Ok(channel.map(|channel| {
+            ConversationServiceClient::new(channel)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES)
+        }))
+    }
+
+    /// The part of an engagement's conversation; none if there is no such thing.
+    pub(crate) async fn part_of_engagement(&self, id: &str) -> Result<Option<u16>, Refusal> {
+        let id = EngagementId::new(id).ok();
+        let id = id.and_then(|id| conversation_of_engagement(&id));
+        Ok(self.door.parts_of(&[id]).await?.pop().flatten())
+    }
+
+    /// The part of what a message is sent to; none if there is no such thing.
+    pub(crate) async fn part_of_send(
+        &self,
+        request: &pb::SendMessageRequest,
+    ) -> Result<Option<u16>, Refusal> {
+        if request.conversation_id.is_empty() {
+            return Ok(Some(part_of(&request.number_id)));
+        }
+        let id = ConversationId::new(&request.conversation_id).ok();
+        Ok(self.door.parts_of(&[id]).await?.pop().flatten())
+    }
+
     async fn submit(&self, what: What) -> Result<Answer, Refusal> {
         let traceparent = trace::current_traceparent().unwrap_or_default();
         let unit = Unit { what, traceparent };

@@ -1,14 +1,15 @@
 //! Owner of the conversation log, its outbox and timers.
 //!
-//! One writer ([`committer`]) takes in webhook items, messages to send, attempts, routing's
-//! reports, agents' commands and deadlines; decides them with `core-conversation`; lets the flow
-//! take its steps; and commits events, state, outbox and timers in one transaction. Readers and
-//! followers see only what is committed.
+//! The writer ([`committer`]) of a replica takes in webhook items, messages to send, attempts,
+//! routing's reports, agents' commands and deadlines of the numbers whose part it holds; decides
+//! them with `core-conversation`; lets the flow take its steps; and commits events, state, outbox
+//! and timers in one transaction. Readers and followers see only what is committed, by any replica.
 
 mod cache;
 mod committer;
 mod convert;
 mod directory;
+mod door;
 mod flow_runner;
 mod grpc_log;
 mod grpc_read;
@@ -16,31 +17,38 @@ mod grpc_write;
 mod metrics;
 mod outbox;
 mod parse;
+mod parts;
+mod places;
 mod publish;
 mod refuse;
 mod schedule;
+mod shard;
 mod store;
+mod tail;
 mod timers;
 mod watch;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use core_conversation::Policy;
 use core_types::QueueId;
+use lib_platform::forward::Replicas;
+use lib_platform::partition::share;
 use lib_platform::server::MAX_MESSAGE_BYTES;
 use lib_platform::{Context, Parts};
 use lib_proto::conversations::conversation_log_service_server::ConversationLogServiceServer;
 use lib_proto::conversations::conversation_service_server::ConversationServiceServer;
-use lib_storage::SqliteFile;
+use lib_storage::{Database, Storage};
+use tokio::sync::Mutex;
 
 pub use store::replay::Report;
 
 use crate::committer::{Committer, Writer};
+use crate::outbox::Outbox;
 use crate::publish::Publisher;
-use crate::schedule::Schedule;
+use crate::tail::Tail;
 
 /// How the service is set up.
 #[derive(Clone, Debug)]
@@ -77,86 +85,108 @@ const NAME: &str = "conversations";
 pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
     let fallback_queue = QueueId::new(&config.fallback_queue)
         .context("the fallback queue of conversations must be set")?;
-    let database = SqliteFile::open(&context.database_file(NAME), store::MIGRATIONS).await?;
-    let timers = Schedule::new(store::log::timers(&database).await?);
-    let retries = Schedule::new(later(&database, &context).await?);
+    let database = context.database(NAME, store::MIGRATIONS).await?;
+    store::place_old_rows(&database).await?;
     let head = store::log::head(&database).await?;
-    let (publisher, changes) = Publisher::new(head, timers, retries);
+    let (publisher, news) = Publisher::new(head, teller(&context));
     let publisher = Arc::new(publisher);
+    let parts = Arc::new(parts::Parts::new());
+    let policy = Policy {
+        fallback_queue,
+        attempt_deadline: config.attempt_deadline,
+        quiet_window: config.quiet_window,
+    };
     let writer = Writer {
         database: database.clone(),
         clock: context.clock.clone(),
         ids: context.ids.clone(),
-        policy: Policy {
-            fallback_queue,
-            attempt_deadline: config.attempt_deadline,
-            quiet_window: config.quiet_window,
-        },
+        policy,
         directory: Arc::new(directory::Directory::new(context.channel("accounts")?)),
         flows: flow_runner::FlowRunner::new(context.channel("flow-runner")?),
+        parts: Arc::clone(&parts),
         publisher: Arc::clone(&publisher),
         cache: cache::Cache::new(config.cached_conversations),
         instruments: metrics::Instruments::new(&context.metrics),
     };
-    writer.instruments.watch(&publisher);
-    let committer = Committer::spawn(&context.life, writer);
-    let outbox = Arc::new(outbox::Outbox::new(database.clone(), context.clock.clone()));
-    context.life.spawn_critical(
-        "outbox",
-        Arc::clone(&outbox).run(
-            changes,
-            Arc::clone(&publisher.retries),
-            context.life.clone(),
-        ),
-    );
-    context.life.spawn_critical(
-        "timers",
-        timers::run(
-            Arc::clone(&publisher.timers),
-            context.clock.clone(),
-            committer.clone(),
-            context.life.clone(),
-        ),
-    );
-    context
-        .life
-        .spawn_critical("pruning", prune(database.clone(), context.clone()));
+    let writer = Arc::new(Mutex::new(writer));
+    let committer = Committer::spawn(&context.life, Arc::clone(&writer));
+    let outbox = Arc::new(Outbox::new(database.clone(), context.clock.clone()));
+    let clock = context.clock.clone();
+    let tail = Tail::new(database.clone(), clock, &publisher, &outbox, news);
+    work(&context, &committer, &publisher, &outbox, tail, &database);
+    let desk = parts::Desk {
+        parts: Arc::clone(&parts),
+        publisher: Arc::clone(&publisher),
+        outbox: Arc::clone(&outbox),
+        database: database.clone(),
+        writer,
+    };
+    let (leases, life) = (database.leases(), &context.life);
+    let hold = move |held| desk.clone().hold(held);
+    let shares = share(store::WORK, leases, &context.me, life, hold).await;
+    metrics::watch(&context, &database, &publisher, &shares);
+    let door = Arc::new(door::Door {
+        parts,
+        shares,
+        places: places::Places::new(database.clone()),
+        replicas: Replicas::default(),
+    });
     let people = grpc_read::Conversations {
         database,
         clock: context.clock.clone(),
         life: context.life.clone(),
-        publisher,
+        publisher: Arc::clone(&publisher),
         committer: committer.clone(),
+        door: Arc::clone(&door),
         templates: context.channel("templates")?,
     };
+    let clock = context.clock.clone();
     let log = grpc_log::Log {
-        committer,
+        here: grpc_log::Here { committer, clock },
+        door,
         outbox,
+        publisher,
         life: context.life.clone(),
-        clock: context.clock.clone(),
     };
     Ok(Parts::new()
         .grpc(ConversationServiceServer::new(people).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .grpc(ConversationLogServiceServer::new(log).max_decoding_message_size(MAX_MESSAGE_BYTES)))
 }
 
-/// Messages whose time to go lies ahead.
-async fn later(
-    database: &SqliteFile,
+/// What this process calls itself towards other replicas: one word, of this process only.
+fn teller(context: &Context) -> String {
+    let name = context.me.name.replace(char::is_whitespace, "-");
+    format!("{name}/{}", std::process::id())
+}
+
+/// Starts what goes on by itself.
+fn work(
     context: &Context,
-) -> anyhow::Result<Vec<(core_types::ConversationId, core_types::Timestamp)>> {
-    let now = context.clock.now();
-    let mut times = store::log::outbox_times(database).await?;
-    times.retain(|(_, at)| *at > now);
-    Ok(times)
+    committer: &Committer,
+    publisher: &Arc<Publisher>,
+    outbox: &Arc<Outbox>,
+    tail: Tail,
+    database: &Database,
+) {
+    let life = &context.life;
+    life.spawn_critical("tail", tail.run(life.clone()));
+    life.spawn_critical("outbox", Arc::clone(outbox).run(life.clone()));
+    let timers = timers::run(
+        Arc::clone(publisher),
+        context.clock.clone(),
+        committer.clone(),
+        life.clone(),
+    );
+    life.spawn_critical("timers", timers);
+    life.spawn_critical("pruning", prune(database.clone(), context.clone()));
 }
 
 /// Forgets old duplicate keys, once a day and at start.
-async fn prune(database: SqliteFile, context: Context) -> anyhow::Result<()> {
+async fn prune(database: Database, context: Context) -> anyhow::Result<()> {
     let stopped = context.life.stopped();
     tokio::pin!(stopped);
     loop {
-        match store::write::prune(&database, context.clock.now()).await {
+        match store::commit::prune(&database, context.clock.now()).await {
             Ok(0) => {}
             Ok(gone) => tracing::debug!(gone, "old keys forgotten"),
             Err(error) => tracing::warn!(%error, "old keys could not be forgotten"),
@@ -168,13 +198,12 @@ async fn prune(database: SqliteFile, context: Context) -> anyhow::Result<()> {
     }
 }
 
-/// Folds the log of every conversation in `folder` from nothing and compares the result with what
+/// Folds the log of every conversation in `storage` from nothing and compares the result with what
 /// is stored, byte for byte (guarantee G15). The service need not run; if it does, it must be idle.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn verify_replay_of(folder: &Path) -> anyhow::Result<Report> {
-    let path = folder.join(format!("{NAME}.db"));
-    let database = SqliteFile::open(&path, store::MIGRATIONS).await?;
+pub async fn verify_replay_of(storage: &Storage) -> anyhow::Result<Report> {
+    let database = storage.database(NAME, store::MIGRATIONS).await?;
     Ok(store::replay::verify_replay(&database).await?)
 }

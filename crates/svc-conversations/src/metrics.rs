@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use core_conversation::{Engagement, Event, SendOutcome};
 use core_types::{DeliveryStatus, Timestamp};
-use lib_platform::Metrics;
-use lib_platform::metrics::{Bounded, Counter, Sample, WAIT_SECONDS};
-use lib_storage::StorageError;
+use lib_platform::metrics::{Bounded, Counter, Histogram, Sample, WAIT_SECONDS};
+use lib_platform::partition::Shares;
+use lib_platform::{Context, Metrics};
+use lib_storage::{Database, StorageError, sql};
 
 use crate::committer::Answer;
 use crate::publish::Publisher;
 use crate::refuse;
+use crate::store::WORK;
 use crate::store::write::{Commit, LogEvent};
 
 /// Queues that are told apart; further ones count as `other`. A queue's id means the same queue in
@@ -61,6 +64,47 @@ struct Offers {
     declined: Counter,
     expired: Counter,
     withdrawn: Counter,
+}
+
+/// Shows where the log stands, which parts of it this replica has, and what waits to be sent.
+pub(crate) fn watch(
+    context: &Context,
+    database: &Database,
+    publisher: &Arc<Publisher>,
+    shares: &Shares,
+) {
+    let metrics = &context.metrics;
+    metrics.shares(WORK, shares);
+    let publisher = Arc::clone(publisher);
+    metrics.sampled(
+        "frontdesk_log_head_entries",
+        "Position of the last entry of the log",
+        move || vec![Sample::new(publisher.head() as f64)],
+    );
+    let waiting = metrics.gauge(
+        "frontdesk_outbox_waiting_messages",
+        "Messages that may leave and have not left",
+        &[],
+    );
+    let age = metrics.gauge(
+        "frontdesk_outbox_oldest_seconds",
+        "How long the oldest message that may leave has waited",
+        &[],
+    );
+    let (database, clock) = (database.clone(), context.clock.clone());
+    metrics.on_scrape("outbox", move || {
+        let (database, now) = (database.clone(), clock.now());
+        let (waiting, age) = (waiting.clone(), age.clone());
+        async move {
+            let query = sql("SELECT COUNT(*), MIN(ready_at) FROM outbox WHERE ready_at <= $1");
+            let rows = query.bind(now.as_micros()).fetch_all(&database).await?;
+            let row = rows.first().context("no answer")?;
+            waiting.set(row.get::<i64>(0)? as f64);
+            let oldest = row.get::<Option<i64>>(1)?.map(Timestamp::from_micros);
+            age.set(oldest.map_or(0.0, |oldest| now.since(oldest).as_secs_f64()));
+            Ok(())
+        }
+    });
 }
 
 impl Instruments {
@@ -131,16 +175,23 @@ impl Instruments {
             },
             metrics: metrics.clone(),
         }
+        .with_names()
     }
 
-    /// Shows where the log stands.
-    pub(crate) fn watch(&self, publisher: &Arc<Publisher>) {
-        let publisher = Arc::clone(publisher);
-        self.metrics.sampled(
-            "frontdesk_log_head_entries",
-            "Position of the last entry of the log",
-            move || vec![Sample::new(publisher.head() as f64)],
-        );
+    /// Makes the series whose labels come later, so that each name is there from the start and the
+    /// first event is seen as a change.
+    fn with_names(self) -> Self {
+        for cause in ["message", "api"] {
+            self.opened(cause).add(0);
+        }
+        for reason in ["wrapped_up", "wrap_up_expired", "flow_ended", "other"] {
+            self.closed(reason).add(0);
+        }
+        self.refused("WINDOW_CLOSED").add(0);
+        self.entered("other").add(0);
+        self.abandoned("other").add(0);
+        let _ = self.wait("other");
+        self
     }
 
     /// The writer has answered.
@@ -153,11 +204,7 @@ impl Instruments {
             if reason == "WINDOW_CLOSED" {
                 self.window_refusals.inc();
             }
-            let help = "Commands refused because the state of the conversation forbids them";
-            let counter =
-                self.metrics
-                    .counter("frontdesk_refusals_total", help, &[("reason", reason)]);
-            counter.inc();
+            self.refused(reason).inc();
         }
     }
 
@@ -201,12 +248,12 @@ impl Instruments {
                 DeliveryStatus::Read | DeliveryStatus::Played => self.statuses.read.inc(),
                 DeliveryStatus::Failed => self.statuses.failed.inc(),
             },
-            Event::EngagementOpened { cause, .. } => self.opened(cause),
+            Event::EngagementOpened { cause, .. } => self.opened(cause).inc(),
             Event::SessionAdvanced { failure, .. } => match failure {
                 None => self.steps_taken.inc(),
                 Some(_) => self.steps_failed.inc(),
             },
-            Event::EngagementQueued { queue, .. } => self.enqueued(queue.as_str()),
+            Event::EngagementQueued { queue, .. } => self.entered(queue.as_str()).inc(),
             Event::EngagementOffered { .. } => self.offers.made.inc(),
             Event::OfferEnded { outcome, .. } => match outcome.as_str() {
                 "declined" => self.offers.declined.inc(),
@@ -219,15 +266,16 @@ impl Instruments {
                 }
                 if let (Some(queue), Some(since)) = (queue, engagement().and_then(|e| e.queued_at))
                 {
-                    self.waited(queue.as_str(), now.since(since).as_secs_f64());
+                    self.wait(queue.as_str())
+                        .observe(now.since(since).as_secs_f64());
                 }
             }
             Event::EngagementClosed { reason, .. } => {
-                self.closed(reason);
+                self.closed(reason).inc();
                 let lost =
                     engagement().filter(|it| it.queued_at.is_some() && it.assigned_at.is_none());
                 if let Some(queue) = lost.and_then(|engagement| engagement.queue.as_ref()) {
-                    self.abandoned(queue.as_str());
+                    self.abandoned(queue.as_str()).inc();
                 }
             }
             _ => {}
@@ -246,16 +294,14 @@ impl Instruments {
         }
     }
 
-    fn opened(&self, cause: &str) {
+    fn opened(&self, cause: &str) -> Counter {
         let help = "Engagements begun, by cause";
         let labels = [("cause", self.reasons.label(cause))];
-        let counter = self
-            .metrics
-            .counter("frontdesk_engagements_opened_total", help, &labels);
-        counter.inc();
+        let name = "frontdesk_engagements_opened_total";
+        self.metrics.counter(name, help, &labels)
     }
 
-    fn closed(&self, reason: &str) {
+    fn closed(&self, reason: &str) -> Counter {
         // A flow may say anything here.
         let known = ["wrapped_up", "wrap_up_expired", "flow_ended"];
         let reason = if known.contains(&reason) {
@@ -264,37 +310,34 @@ impl Instruments {
             "other"
         };
         let help = "Engagements ended, by reason";
-        let counter = self.metrics.counter(
-            "frontdesk_engagements_closed_total",
-            help,
-            &[("reason", reason)],
-        );
-        counter.inc();
+        let name = "frontdesk_engagements_closed_total";
+        self.metrics.counter(name, help, &[("reason", reason)])
     }
 
-    fn enqueued(&self, queue: &str) {
+    fn refused(&self, reason: &str) -> Counter {
+        let help = "Commands refused because the state of the conversation forbids them";
+        let name = "frontdesk_refusals_total";
+        self.metrics.counter(name, help, &[("reason", reason)])
+    }
+
+    fn entered(&self, queue: &str) -> Counter {
         let help = "Engagements that entered a queue";
         let labels = [("queue", self.queues.label(queue))];
-        let counter = self
-            .metrics
-            .counter("frontdesk_queue_entered_total", help, &labels);
-        counter.inc();
+        self.metrics
+            .counter("frontdesk_queue_entered_total", help, &labels)
     }
 
-    fn abandoned(&self, queue: &str) {
+    fn abandoned(&self, queue: &str) -> Counter {
         let help = "Engagements that ended before an agent had them";
         let labels = [("queue", self.queues.label(queue))];
-        let counter = self
-            .metrics
-            .counter("frontdesk_queue_abandoned_total", help, &labels);
-        counter.inc();
+        let name = "frontdesk_queue_abandoned_total";
+        self.metrics.counter(name, help, &labels)
     }
 
-    fn waited(&self, queue: &str, seconds: f64) {
+    fn wait(&self, queue: &str) -> Histogram {
         let help = "Time from a queue to an agent, in seconds";
         let labels = [("queue", self.queues.label(queue))];
         let name = "frontdesk_queue_wait_seconds";
-        let histogram = self.metrics.histogram(name, help, WAIT_SECONDS, &labels);
-        histogram.observe(seconds);
+        self.metrics.histogram(name, help, WAIT_SECONDS, &labels)
     }
 }

@@ -1,21 +1,21 @@
 //! What may be sent now, for egress: all that waits, then what is new. At least once; an attempt
-//! is made only when it was granted.
+//! is made only when it was granted, so that every replica may announce everything.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use core_types::{ConversationId, Timestamp};
+use core_types::Timestamp;
 use futures_util::stream;
 use lib_platform::{Clock, Lifecycle, Refusal};
 use lib_proto::conversations as pb;
-use lib_storage::{SqliteFile, StorageError};
-use tokio::sync::{broadcast, mpsc};
+use lib_storage::{Database, StorageError};
+use tokio::sync::broadcast;
 use tokio_stream::Stream;
 use tonic::Status;
 
 use crate::schedule::Schedule;
-use crate::store::load;
-use crate::store::log::{self, Ready};
+use crate::shard::Shard;
+use crate::store::outbox::{self, Ready};
 
 /// Intents per answer.
 const PAGE: usize = 500;
@@ -26,105 +26,80 @@ type Intents = Arc<Vec<pb::OutboxIntent>>;
 
 /// Announces what may be sent.
 pub(crate) struct Outbox {
-    database: SqliteFile,
+    database: Database,
     clock: Clock,
     live: broadcast::Sender<Intents>,
+    /// Times from which on a conversation's next message may go.
+    retries: Schedule,
 }
 
 impl Outbox {
-    pub(crate) fn new(database: SqliteFile, clock: Clock) -> Self {
+    pub(crate) fn new(database: Database, clock: Clock) -> Self {
         Self {
             database,
             clock,
             live: broadcast::Sender::new(BEHIND),
+            retries: Schedule::default(),
         }
     }
 
-    /// Announces changes and messages whose time has come, until the service stops.
-    pub(crate) async fn run(
-        self: Arc<Self>,
-        mut changes: mpsc::UnboundedReceiver<Vec<ConversationId>>,
-        retries: Arc<Schedule>,
-        life: Lifecycle,
-    ) -> anyhow::Result<()> {
-        let stopped = life.stopped();
-        tokio::pin!(stopped);
-        loop {
-            let ready = tokio::select! {
-                changed = changes.recv() => {
-                    let Some(mut ready) = changed else {
-                        stopped.await;
-                        return Ok(());
-                    };
-                    while let Ok(more) = changes.try_recv() {
-                        ready.extend(more);
-                    }
-                    ready
-                }
-                () = retries.wait(&self.clock) => {
-                    let due = retries.due(self.clock.now(), PAGE);
-                    for id in &due {
-                        retries.set(id, None);
-                    }
-                    due
-                },
-                () = &mut stopped => return Ok(()),
-            };
-            if self.live.receiver_count() == 0 {
-                continue;
+    /// Whether anybody wants to know.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.live.receiver_count() > 0
+    }
+
+    /// Announces what may go at `now`, and remembers when the rest may.
+    pub(crate) fn take(&self, ready: Vec<Ready>, now: Timestamp) {
+        let mut intents = Vec::with_capacity(ready.len());
+        for ready in ready {
+            let later = (ready.at > now).then_some(ready.at);
+            self.retries.set(&ready.conversation, 0, later);
+            if later.is_none() {
+                intents.push(ready.intent);
             }
-            let found = log::ready_of(&self.database, &ready, self.clock.now()).await?;
-            for chunk in self.intents(found).await?.chunks(PAGE) {
+        }
+        if self.is_followed() {
+            for chunk in intents.chunks(PAGE) {
                 // Nobody listens: a sender that comes is told everything.
                 let _ = self.live.send(Arc::new(chunk.to_vec()));
             }
         }
     }
 
-    async fn intents(&self, ready: Vec<Ready>) -> Result<Vec<pb::OutboxIntent>, StorageError> {
-        let ids: Vec<&ConversationId> = ready.iter().map(|it| &it.stored.conversation).collect();
-        let owners = load::conversations(&self.database, &ids).await?;
-        let owners: std::collections::HashMap<_, _> = owners
-            .into_iter()
-            .map(|owner| (owner.id.clone(), owner))
-            .collect();
-        let intents = ready.into_iter().filter_map(|ready| {
-            let owner = owners.get(&ready.stored.conversation)?;
-            let message = &ready.stored.message;
-            let reply_to = message
-                .context
-                .as_ref()
-                .and_then(|context| context.message_id.as_ref());
-            Some(pb::OutboxIntent {
-                message_id: message.id.to_string(),
-                conversation_id: owner.id.to_string(),
-                tenant_id: owner.tenant.to_string(),
-                number_id: owner.number_id.to_string(),
-                contact: Some((&owner.contact).into()),
-                content: Some((&message.content).into()),
-                attempt: ready.attempt,
-                reply_to: reply_to.map(ToString::to_string).unwrap_or_default(),
-                traceparent: ready.stored.traceparent.clone(),
-            })
-        });
-        Ok(intents.collect())
+    /// Announces messages whose time has come, until the service stops.
+    pub(crate) async fn run(self: Arc<Self>, life: Lifecycle) -> anyhow::Result<()> {
+        let stopped = life.stopped();
+        tokio::pin!(stopped);
+        loop {
+            tokio::select! {
+                () = self.retries.wait(&self.clock) => {}
+                () = &mut stopped => return Ok(()),
+            }
+            let due = self.retries.due(self.clock.now(), PAGE);
+            match outbox::of(&self.database, &due).await {
+                Ok(ready) => {
+                    for id in &due {
+                        self.retries.set(id, 0, None);
+                    }
+                    self.take(ready, self.clock.now());
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "messages to be sent again cannot be read now");
+                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                }
+            }
+        }
     }
 
-    async fn page(&self, after: &str, now: Timestamp) -> Result<Vec<pb::OutboxIntent>, Status> {
-        let failed = |error: StorageError| Status::from(Refusal::internal(&error));
-        let ready = log::ready(&self.database, after, now, PAGE)
-            .await
-            .map_err(failed)?;
-        self.intents(ready).await.map_err(failed)
-    }
-
-    /// Everything that may be sent, then what is new.
+    /// Everything that may be sent, then what is new; of one shard.
     pub(crate) fn follow(
         self: &Arc<Self>,
+        shard: Shard,
     ) -> impl Stream<Item = Result<pb::WatchOutboxResponse, Status>> + Send + use<> {
         let follower = Follower {
             live: self.live.subscribe(),
             outbox: Arc::clone(self),
+            shard,
             refill: Some(String::new()),
             pending: VecDeque::new(),
         };
@@ -135,7 +110,7 @@ impl Outbox {
                     Some((Ok(pb::WatchOutboxResponse { intents }), Some(follower)))
                 }
                 Ok(None) => None,
-                Err(status) => Some((Err(status), None)),
+                Err(error) => Some((Err(Refusal::from(error).into()), None)),
             }
         })
     }
@@ -144,33 +119,52 @@ impl Outbox {
 struct Follower {
     outbox: Arc<Outbox>,
     live: broadcast::Receiver<Intents>,
+    shard: Shard,
     /// While everything is announced: the conversation it has come to.
     refill: Option<String>,
     pending: VecDeque<Intents>,
 }
 
 impl Follower {
-    async fn next(&mut self) -> Result<Option<Vec<pb::OutboxIntent>>, Status> {
+    async fn next(&mut self) -> Result<Option<Vec<pb::OutboxIntent>>, StorageError> {
         loop {
-            if let Some(intents) = self.pending.pop_front() {
-                return Ok(Some(intents.to_vec()));
-            }
-            if let Some(after) = self.refill.take() {
-                let now = self.outbox.clock.now();
-                let page = self.outbox.page(&after, now).await?;
-                if page.len() == PAGE {
-                    self.refill = page.last().map(|intent| intent.conversation_id.clone());
-                }
-                if !page.is_empty() {
-                    return Ok(Some(page));
+            let intents = if let Some(intents) = self.pending.pop_front() {
+                intents.to_vec()
+            } else if let Some(after) = self.refill.take() {
+                self.stored(&after).await?
+            } else {
+                match self.live.recv().await {
+                    Ok(intents) => self.pending.push_back(intents),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {
+                        self.refill = Some(String::new());
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return Ok(None),
                 }
                 continue;
-            }
-            match self.live.recv().await {
-                Ok(intents) => self.pending.push_back(intents),
-                Err(broadcast::error::RecvError::Lagged(_)) => self.refill = Some(String::new()),
-                Err(broadcast::error::RecvError::Closed) => return Ok(None),
+            };
+            let own = intents
+                .into_iter()
+                .filter(|intent| self.shard.takes(&intent.tenant_id, &intent.number_id, ""));
+            let own: Vec<_> = own.collect();
+            if !own.is_empty() {
+                return Ok(Some(own));
             }
         }
+    }
+
+    /// The next page of what is stored.
+    async fn stored(&mut self, after: &str) -> Result<Vec<pb::OutboxIntent>, StorageError> {
+        let (outbox, now) = (&self.outbox, self.outbox.clock.now());
+        if after.is_empty() {
+            // Nobody may have followed when it was put off.
+            for (id, at) in outbox::later(&outbox.database, now).await? {
+                outbox.retries.set(&id, 0, Some(at));
+            }
+        }
+        let page = outbox::page(&outbox.database, after, now, PAGE).await?;
+        if page.len() == PAGE {
+            self.refill = page.last().map(|ready| ready.conversation.to_string());
+        }
+        Ok(page.into_iter().map(|ready| ready.intent).collect())
     }
 }

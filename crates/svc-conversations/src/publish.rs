@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use core_types::{ConversationId, Timestamp};
+use core_types::ConversationId;
 use lib_proto::conversations::LogEntry;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::convert;
 use crate::schedule::Schedule;
-use crate::store::write::Commit;
+use crate::store::outbox::Ready;
+use crate::store::write::NewEntry;
 
 /// Commits a follower may be behind before it reads from the database again.
 const BEHIND: usize = 256;
@@ -23,78 +24,96 @@ pub(crate) struct Published {
     pub(crate) entry: LogEntry,
 }
 
+/// What followers have to be told of.
+pub(crate) enum News {
+    /// This replica committed entries.
+    Committed(Committed),
+    /// Another replica said something; nothing means that something may have been missed.
+    Heard(Option<String>),
+    /// It is not known what was committed.
+    Missed,
+    /// This replica works on a part from now on.
+    Gained {
+        /// Which one.
+        part: u16,
+        /// Whether senders followed the outbox here before; those that come later are told
+        /// everything.
+        followed: bool,
+    },
+    /// What may be sent in these conversations has to be announced again.
+    Again(Vec<ConversationId>),
+}
+
+/// A commit of this replica.
+pub(crate) struct Committed {
+    /// The position of its last entry.
+    pub(crate) head: i64,
+    /// Its entries.
+    pub(crate) entries: Vec<NewEntry>,
+    /// What may be sent after it.
+    pub(crate) ready: Vec<Ready>,
+}
+
 /// Tells the rest of the service what was committed.
 pub(crate) struct Publisher {
     entries: broadcast::Sender<Arc<Vec<Published>>>,
     head: AtomicI64,
-    outbox: mpsc::UnboundedSender<Vec<ConversationId>>,
+    news: mpsc::UnboundedSender<News>,
+    /// Names this replica to others.
+    pub(crate) teller: String,
     /// Deadlines of conversations.
-    pub(crate) timers: Arc<Schedule>,
-    /// Times from which on a conversation's next message may go.
-    pub(crate) retries: Arc<Schedule>,
+    pub(crate) timers: Schedule,
 }
 
 impl Publisher {
-    /// A publisher for a log that stands at `head`, and the conversations whose outbox changed.
-    pub(crate) fn new(
-        head: i64,
-        timers: Schedule,
-        retries: Schedule,
-    ) -> (Self, mpsc::UnboundedReceiver<Vec<ConversationId>>) {
-        let (outbox, changes) = mpsc::unbounded_channel();
+    /// A publisher for a log that stands at `head`, and what it is told.
+    pub(crate) fn new(head: i64, teller: String) -> (Self, mpsc::UnboundedReceiver<News>) {
+        let (news, told) = mpsc::unbounded_channel();
         let publisher = Self {
             entries: broadcast::Sender::new(BEHIND),
             head: AtomicI64::new(head),
-            outbox,
-            timers: Arc::new(timers),
-            retries: Arc::new(retries),
+            news,
+            teller,
+            timers: Schedule::default(),
         };
-        (publisher, changes)
+        (publisher, told)
     }
 
-    /// Where the log stands.
+    /// Where the log stood when followers were last told of it.
     pub(crate) fn head(&self) -> i64 {
         self.head.load(Ordering::Acquire)
     }
 
-    /// Every commit from now on.
+    /// Every entry from now on, in order and without gaps.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Vec<Published>>> {
         self.entries.subscribe()
     }
 
-    /// Tells of a commit whose last entry is at `head`.
-    pub(crate) fn committed(&self, commit: &Commit, head: Option<i64>, now: Timestamp) {
-        for conversation in &commit.conversations {
-            let due = conversation.next_deadline().map(|(at, _)| at);
-            self.timers.set(&conversation.id, due);
-            let later = conversation
-                .ready()
-                .map(|(_, at)| at)
-                .filter(|at| *at > now);
-            self.retries.set(&conversation.id, later);
+    /// Has followers told.
+    pub(crate) fn tell(&self, news: News) {
+        // Who tells them ends only with the service.
+        let _ = self.news.send(news);
+    }
+
+    /// Whether anybody follows the log here.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.entries.receiver_count() > 0
+    }
+
+    /// The entries after the last ones told of. Nothing to tell when nobody follows.
+    pub(crate) fn publish<'a>(
+        &self,
+        entries: impl Iterator<Item = (i64, &'a NewEntry)>,
+        head: i64,
+    ) {
+        if self.is_followed() {
+            let published = entries.map(|(position, entry)| Published {
+                position,
+                entry: convert::entry(entry, position),
+            });
+            // Whoever has gone since misses nothing.
+            let _ = self.entries.send(Arc::new(published.collect()));
         }
-        if let Some(head) = head {
-            self.head.store(head, Ordering::Release);
-            let first = head - commit.entries.len() as i64 + 1;
-            if self.entries.receiver_count() > 0 {
-                let entries = commit.entries.iter().zip(first..);
-                let published = entries.map(|(entry, position)| Published {
-                    position,
-                    entry: convert::entry(entry, position),
-                });
-                // Nobody follows: nobody misses it.
-                let _ = self.entries.send(Arc::new(published.collect()));
-            }
-        }
-        let ready: Vec<ConversationId> = commit
-            .conversations
-            .iter()
-            .filter(|conversation| conversation.ready().is_some_and(|(_, at)| at <= now))
-            .map(|conversation| conversation.id.clone())
-            .collect();
-        if !ready.is_empty() {
-            // The announcer ends only with the service.
-            let _ = self.outbox.send(ready);
-        }
+        self.head.store(head, Ordering::Release);
     }
 }

@@ -69,6 +69,7 @@ pub(crate) fn answer(answer: Answer) -> Refusal {
         Answer::Rejected(rejection, _) => rejected(&rejection),
         Answer::NotFound(kind, id) => Refusal::not_found(kind, &id),
         Answer::Retry(cause) => unavailable(&cause),
+        Answer::Elsewhere => lib_platform::forward::moving(),
         Answer::Refused(cause) => Refusal::internal(&cause),
         Answer::KeyReused => Refusal::precondition(
             "IDEMPOTENCY_KEY_REUSED",

@@ -17,36 +17,28 @@ pub(crate) struct Schedule {
 #[derive(Default)]
 struct Times {
     order: BTreeSet<(Timestamp, ConversationId)>,
-    of: HashMap<ConversationId, Timestamp>,
+    /// The time of each, and the part it belongs to.
+    of: HashMap<ConversationId, (Timestamp, u16)>,
     /// What could not be handled; it keeps its time in `of` but not its place in `order`.
     aside: HashSet<ConversationId>,
 }
 
 impl Schedule {
-    /// A schedule that begins with these times.
-    pub(crate) fn new(times: Vec<(ConversationId, Timestamp)>) -> Self {
-        let schedule = Self::default();
-        for (id, at) in times {
-            schedule.set(&id, Some(at));
-        }
-        schedule
-    }
-
-    /// Sets when the conversation is due, or that it is not.
-    pub(crate) fn set(&self, id: &ConversationId, due: Option<Timestamp>) {
+    /// Sets when the conversation of `part` is due, or that it is not.
+    pub(crate) fn set(&self, id: &ConversationId, part: u16, due: Option<Timestamp>) {
         let Ok(mut times) = self.times.lock() else {
             return;
         };
-        if !times.aside.remove(id) && times.of.get(id).copied() == due {
+        if !times.aside.remove(id) && times.of.get(id).map(|(at, _)| *at) == due {
             return;
         }
-        if let Some(old) = times.of.remove(id) {
+        if let Some((old, _)) = times.of.remove(id) {
             times.order.remove(&(old, id.clone()));
         }
         if let Some(at) = due {
             let first = times.order.first().is_none_or(|(next, _)| at < *next);
             times.order.insert((at, id.clone()));
-            times.of.insert(id.clone(), at);
+            times.of.insert(id.clone(), (at, part));
             if first {
                 self.sooner.notify_one();
             }
@@ -59,7 +51,7 @@ impl Schedule {
         let Ok(mut times) = self.times.lock() else {
             return;
         };
-        if let Some(at) = times.of.get(id).copied() {
+        if let Some((at, _)) = times.of.get(id).copied() {
             times.order.remove(&(at, id.clone()));
             times.aside.insert(id.clone());
         }
@@ -71,11 +63,26 @@ impl Schedule {
             return;
         };
         for id in std::mem::take(&mut times.aside) {
-            if let Some(at) = times.of.get(&id).copied() {
+            if let Some((at, _)) = times.of.get(&id).copied() {
                 times.order.insert((at, id));
             }
         }
         self.sooner.notify_one();
+    }
+
+    /// Nothing of `part` is due any more.
+    pub(crate) fn drop_part(&self, part: u16) {
+        let Ok(mut times) = self.times.lock() else {
+            return;
+        };
+        let Times { order, of, aside } = &mut *times;
+        of.retain(|id, (at, own)| {
+            if *own == part {
+                order.remove(&(*at, id.clone()));
+                aside.remove(id);
+            }
+            *own != part
+        });
     }
 
     /// At most `most` conversations due at `now`.
@@ -114,17 +121,24 @@ mod tests {
     fn what_is_set_aside_lets_others_by_and_comes_back() {
         let id = |n: u8| ConversationId::new(format!("cnv-{n}")).unwrap();
         let at = Timestamp::EPOCH;
-        let schedule = Schedule::new((1..4).map(|n| (id(n), at)).collect());
+        let schedule = Schedule::default();
+        for n in 1..4 {
+            schedule.set(&id(n), u16::from(n), Some(at));
+        }
         assert_eq!(schedule.due(at, 2), [id(1), id(2)]);
         schedule.set_aside(&id(1));
         schedule.set_aside(&id(2));
         assert_eq!(schedule.due(at, 2), [id(3)]);
         // Something happened to it: it may be handled again, or is no longer due.
-        schedule.set(&id(1), Some(at));
+        schedule.set(&id(1), 1, Some(at));
         assert_eq!(schedule.due(at, 2), [id(1), id(3)]);
         schedule.set_aside(&id(3));
-        schedule.set(&id(3), None);
+        schedule.set(&id(3), 3, None);
         schedule.restore();
         assert_eq!(schedule.due(at, 9), [id(1), id(2)]);
+        schedule.set_aside(&id(1));
+        schedule.drop_part(1);
+        schedule.restore();
+        assert_eq!(schedule.due(at, 9), [id(2)]);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lib_platform::{Clock, Lifecycle};
 
 use crate::committer::{Answer, Committer, Unit, What};
-use crate::schedule::Schedule;
+use crate::publish::Publisher;
 
 /// Deadlines handled at a time.
 const MOST: usize = 500;
@@ -15,13 +15,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Follows the schedule until the service stops.
 pub(crate) async fn run(
-    timers: Arc<Schedule>,
+    publisher: Arc<Publisher>,
     clock: Clock,
     committer: Committer,
     life: Lifecycle,
 ) -> anyhow::Result<()> {
     let stopped = life.stopped();
     tokio::pin!(stopped);
+    let timers = &publisher.timers;
     let mut restore_at = None;
     loop {
         let pause = async {
@@ -51,9 +52,14 @@ pub(crate) async fn run(
         // What could not be handled, for one because the flow-runner is away, must not keep its
         // place before the others that are due.
         for (id, answer) in due.iter().zip(&answers) {
-            if !matches!(answer, Answer::Done) {
-                timers.set_aside(id);
-                restore_at.get_or_insert_with(|| tokio::time::Instant::now() + PAUSE);
+            match answer {
+                Answer::Done => {}
+                // Who works on it has its deadline.
+                Answer::Elsewhere => timers.set(id, 0, None),
+                _ => {
+                    timers.set_aside(id);
+                    restore_at.get_or_insert_with(|| tokio::time::Instant::now() + PAUSE);
+                }
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Following the log: what is stored after the cursor, then what is committed, in order. A
-//! follower that cannot keep up reads from the database again, so nobody is ever skipped.
+//! Following the log: what is stored after the cursor, then what is committed, by any replica, in
+//! order. A follower that cannot keep up reads from the database again, so nobody is ever skipped.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::stream;
 use lib_platform::Refusal;
 use lib_proto::conversations as pb;
-use lib_storage::SqliteFile;
+use lib_storage::Database;
 use tokio::sync::broadcast;
 use tokio_stream::Stream;
 use tonic::Status;
@@ -39,7 +39,7 @@ pub(crate) fn position(cursor: &str, head: i64) -> Result<i64, Refusal> {
 
 /// The entries after `position` that pass `filter`, then every new one.
 pub(crate) fn follow(
-    database: SqliteFile,
+    database: Database,
     publisher: &Arc<Publisher>,
     filter: Filter,
     position: i64,
@@ -68,7 +68,7 @@ pub(crate) fn follow(
 }
 
 struct Follower {
-    database: SqliteFile,
+    database: Database,
     publisher: Arc<Publisher>,
     live: broadcast::Receiver<Arc<Vec<Published>>>,
     filter: Filter,
@@ -105,17 +105,16 @@ impl Follower {
     }
 
     async fn stored(&mut self) -> Result<Vec<pb::LogEntry>, Refusal> {
-        let found = log::after(&self.database, self.position, &self.filter, PAGE)
-            .await
-            .map_err(|error| Refusal::internal(&error))?;
+        let found = log::after(&self.database, self.position, &self.filter, PAGE).await?;
         if let Some((position, _)) = found.last() {
             self.position = *position;
         }
         self.behind = found.len() == PAGE;
-        Ok(found
+        let entries = found
             .iter()
             .map(|(position, entry)| convert::entry(entry, *position))
-            .collect())
+            .filter(|entry| self.filter.passes(entry));
+        Ok(entries.collect())
     }
 
     fn take(&mut self, commit: &[Published]) {
@@ -125,11 +124,7 @@ impl Follower {
             }
             self.position = published.position;
             let entry = &published.entry;
-            if self.filter.passes(
-                &entry.tenant_id,
-                &entry.conversation_id,
-                &entry.engagement_id,
-            ) {
+            if self.filter.passes(entry) {
                 self.pending.push_back(entry.clone());
             }
         }

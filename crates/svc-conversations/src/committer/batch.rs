@@ -1,142 +1,21 @@
 //! A batch in the making: conversations with what has happened to them so far, and what will be
 //! committed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use core_conversation::{Conversation, Decision, Engagement, Event, Input, Message, SendOutcome};
-use core_types::{
-    ContactKey, ConversationId, EngagementId, MessageId, StatusUpdate, TenantId, Timestamp,
-    WhatsAppMessageId,
-};
+use core_conversation::{Conversation, Decision, Engagement, Event, Message, SendOutcome};
+use core_types::{ContactKey, ConversationId, EngagementId, MessageId, Timestamp};
 use lib_storage::StorageError;
 
-use super::unit::{Answer, Unit};
-use crate::store::load::StoredMessage;
+pub(super) use super::task::{Loose, ReplyWith, Target, Task};
+use super::unit::Answer;
+use crate::parts::Fences;
+use crate::store::load::{Orphan, StoredMessage, WamidKey};
+use crate::store::part_of;
 use crate::store::write::{Commit, LogEvent, MessageRow, NewEntry, NewOrphan};
 
-/// A number and Meta's id of a message.
-pub(super) type WamidKey = (String, WhatsAppMessageId);
-
-/// One input for one conversation.
-pub(super) struct Task {
-    /// The unit to answer.
-    pub(super) unit: usize,
-    /// What happened.
-    pub(super) input: Input,
-    /// The message it is about.
-    pub(super) target: Target,
-    /// The trace it came with.
-    pub(super) traceparent: String,
-    /// The key under which it is remembered.
-    pub(super) dedupe: Option<String>,
-    /// Scope and key of a request that must not be repeated.
-    pub(super) idempotency: Option<(String, String)>,
-    /// Starts the conversation if it is not there yet.
-    pub(super) birth: Option<Event>,
-    /// Whose the conversation must be; absent for services.
-    pub(super) tenant: Option<TenantId>,
-    /// The number the conversation must be of, for statuses.
-    pub(super) number: Option<String>,
-    /// How it is answered.
-    pub(super) reply: ReplyWith,
-}
-
-impl Task {
-    /// A task for `unit`, about no message and free to touch any conversation.
-    pub(super) fn new(at: usize, unit: &Unit, input: Input, reply: ReplyWith) -> Self {
-        Self {
-            unit: at,
-            input,
-            target: Target::None,
-            traceparent: unit.traceparent.clone(),
-            dedupe: None,
-            idempotency: None,
-            birth: None,
-            tenant: None,
-            number: None,
-            reply,
-        }
-    }
-
-    /// A task that follows from another and is not answered.
-    pub(super) fn aside(from: &Self, input: Input) -> Self {
-        Self {
-            unit: usize::MAX,
-            input,
-            target: Target::None,
-            traceparent: from.traceparent.clone(),
-            dedupe: None,
-            idempotency: None,
-            birth: None,
-            tenant: None,
-            number: None,
-            reply: ReplyWith::Done,
-        }
-    }
-
-    /// The engagement this task names.
-    pub(super) fn engagement(&self) -> Option<&EngagementId> {
-        match &self.input {
-            Input::Routing { engagement, .. } => Some(engagement),
-            Input::StartWrapUp(seen)
-            | Input::CompleteWrapUp { seen, .. }
-            | Input::TransferToQueue { seen, .. } => Some(&seen.engagement),
-            _ => None,
-        }
-    }
-
-    /// The status this task is about, as one that has no message.
-    pub(super) fn loose_status(&self) -> Option<Loose> {
-        match (&self.input, &self.dedupe, &self.number) {
-            (Input::Status(status), Some(key), Some(number_id)) => Some(Loose {
-                unit: self.unit,
-                number_id: number_id.clone(),
-                key: key.clone(),
-                traceparent: self.traceparent.clone(),
-                status: status.as_ref().clone(),
-            }),
-            _ => None,
-        }
-    }
-}
-
-/// How a task is answered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum ReplyWith {
-    /// It is done.
-    Done,
-    /// Whether an attempt began.
-    Granted,
-    /// The message queued.
-    Message,
-    /// The engagement.
-    Engagement,
-}
-
-/// Which message a task is about.
-#[derive(Clone)]
-pub(super) enum Target {
-    /// None.
-    None,
-    /// By our id.
-    Id(MessageId),
-    /// By Meta's.
-    Wamid(WamidKey),
-}
-
-/// A status whose message is not known (yet).
-pub(super) struct Loose {
-    /// The unit to answer.
-    pub(super) unit: usize,
-    /// The number.
-    pub(super) number_id: String,
-    /// Its dedupe key.
-    pub(super) key: String,
-    /// The trace it came with.
-    pub(super) traceparent: String,
-    /// What it says.
-    pub(super) status: StatusUpdate,
-}
+/// The messages in a conversation's outbox.
+pub(super) type Waiting = BTreeMap<MessageId, StoredMessage>;
 
 /// A conversation being worked on.
 #[derive(Default)]
@@ -151,6 +30,8 @@ pub(super) struct Work {
     pub(super) past: BTreeMap<EngagementId, Engagement>,
     /// Whether a webhook item could not be taken in, so that later ones must wait too.
     pub(super) blocked: bool,
+    /// Whether one of its deadlines may have passed.
+    pub(super) ticked: bool,
     changed: BTreeSet<MessageId>,
     indexed: BTreeSet<MessageId>,
     engagements: BTreeMap<EngagementId, Engagement>,
@@ -176,12 +57,30 @@ pub(super) struct Batch {
     pub(super) learned: Vec<WamidKey>,
     /// Messages made under a key in this batch.
     pub(super) keyed: HashMap<(String, String), (ConversationId, MessageId)>,
+    /// Statuses that waited for messages which this batch was expected to make known.
+    pub(super) orphans: Vec<Orphan>,
+    /// The messages for which statuses were looked for.
+    pub(super) asked: HashSet<WamidKey>,
+    /// The parts held when the batch began.
+    pub(super) fences: Fences,
     /// What will be written besides the conversations.
     pub(super) commit: Commit,
 }
 
+/// What a batch has come to.
+pub(super) struct Done {
+    /// One for each unit.
+    pub(super) answers: Vec<Answer>,
+    /// What is to be written.
+    pub(super) commit: Commit,
+    /// The outbox of each conversation of the commit.
+    pub(super) waiting: Vec<Waiting>,
+    /// Conversations whose deadline passed without effect, their part, and their next one.
+    pub(super) unmoved: Vec<(ConversationId, u16, Option<Timestamp>)>,
+}
+
 impl Batch {
-    pub(super) fn new(units: usize, now: Timestamp) -> Self {
+    pub(super) fn new(units: usize, now: Timestamp, fences: Fences) -> Self {
         Self {
             now,
             answers: std::iter::repeat_with(|| None).take(units).collect(),
@@ -191,8 +90,23 @@ impl Batch {
             wamids: HashMap::new(),
             learned: Vec::new(),
             keyed: HashMap::new(),
+            orphans: Vec::new(),
+            asked: HashSet::new(),
+            fences,
             commit: Commit::default(),
         }
+    }
+
+    /// Whether what belongs to `key`, a number or an account, is ours to decide. If so, its part is
+    /// shown at the commit.
+    pub(super) fn holds(&mut self, key: &str) -> bool {
+        let Some(held) = self.fences.of_key(key) else {
+            return false;
+        };
+        if !self.commit.fences.contains(&held) {
+            self.commit.fences.push(held);
+        }
+        true
     }
 
     pub(super) fn answer(&mut self, unit: usize, answer: Answer) {
@@ -299,48 +213,78 @@ impl Batch {
     }
 
     /// The answers, and what is to be written.
-    pub(super) fn finish(mut self) -> (Vec<Answer>, Commit) {
+    pub(super) fn finish(mut self) -> Done {
         let mut commit = std::mem::take(&mut self.commit);
-        for (id, work) in self.works {
-            let Some(state) = work.state.filter(|_| !work.entries.is_empty()) else {
-                continue;
-            };
-            commit.entries.extend(work.entries);
-            let keys = work.new_keys.into_iter();
-            let keys = keys.filter(|key| state.keys.contains(key));
-            commit.new_keys.extend(keys.map(|key| (id.clone(), key)));
-            let mut messages = work.messages;
-            for message in work.changed {
-                if let Some(stored) = messages.remove(&message) {
-                    commit.messages.push(MessageRow {
-                        conversation: id.clone(),
-                        message: stored.message,
-                        traceparent: stored.traceparent,
-                        index: work.indexed.contains(&message),
-                    });
-                }
+        let (mut outboxes, mut unmoved) = (Vec::new(), Vec::new());
+        for (id, work) in std::mem::take(&mut self.works) {
+            if work.ticked && work.entries.is_empty() {
+                let state = work.state.as_ref();
+                let part = state.map_or(0, |state| part_of(state.number_id.as_str()));
+                let due = state.and_then(Conversation::next_deadline);
+                unmoved.push((id.clone(), part, due.map(|(at, _)| at)));
             }
-            let engagements = work.engagements.into_values();
-            commit
-                .engagements
-                .extend(engagements.map(|engagement| (id.clone(), engagement)));
-            commit.conversations.push(state);
+            if let Some(outbox) = work.finish(id, &mut commit) {
+                outboxes.push(outbox);
+            }
         }
-        for (unit, original) in self.repeats {
+        Done {
+            answers: self.all_answers(),
+            commit,
+            waiting: outboxes,
+            unmoved,
+        }
+    }
+
+    fn all_answers(&mut self) -> Vec<Answer> {
+        for (unit, original) in std::mem::take(&mut self.repeats) {
             self.answers[unit] = Some(match &self.answers[original] {
                 Some(Answer::Retry(cause)) => Answer::Retry(cause.clone()),
                 Some(Answer::Refused(cause)) => Answer::Refused(cause.clone()),
+                Some(Answer::Elsewhere) => Answer::Elsewhere,
                 _ => Answer::Duplicate,
             });
         }
-        let answers = self.answers.into_iter();
         let nothing = || Answer::Retry("it was not looked at".to_owned());
-        let answers = answers.map(|answer| answer.unwrap_or_else(nothing));
-        (answers.collect(), commit)
+        let answers = self.answers.drain(..);
+        answers
+            .map(|answer| answer.unwrap_or_else(nothing))
+            .collect()
     }
 }
 
 impl Work {
+    /// Adds what has changed to `commit`. Returns the conversation's outbox, if anything has.
+    fn finish(self, id: ConversationId, commit: &mut Commit) -> Option<Waiting> {
+        let state = self.state.filter(|_| !self.entries.is_empty())?;
+        commit.entries.extend(self.entries);
+        let keys = self.new_keys.into_iter();
+        let keys = keys.filter(|key| state.keys.contains(key));
+        commit.new_keys.extend(keys.map(|key| (id.clone(), key)));
+        let waiting = waiting(&self.messages, &state);
+        let mut messages = self.messages;
+        for message in self.changed {
+            if let Some(stored) = messages.remove(&message) {
+                commit.messages.push(MessageRow {
+                    conversation: id.clone(),
+                    message: stored.message,
+                    traceparent: stored.traceparent,
+                    index: self.indexed.contains(&message),
+                });
+            }
+        }
+        let engagements = self.engagements.into_values();
+        commit
+            .engagements
+            .extend(engagements.map(|engagement| (id.clone(), engagement)));
+        commit.conversations.push(state);
+        Some(waiting)
+    }
+
+    /// The messages in the outbox of `state`, as far as they are at hand.
+    pub(super) fn waiting(&self, state: &Conversation) -> Waiting {
+        waiting(&self.messages, state)
+    }
+
     /// Engagements before the current one that tasks are about.
     pub(super) fn past_wanted(&self) -> impl Iterator<Item = EngagementId> {
         let current = self
@@ -390,6 +334,14 @@ impl Work {
         }
         Ok(())
     }
+}
+
+fn waiting(messages: &BTreeMap<MessageId, StoredMessage>, state: &Conversation) -> Waiting {
+    let outbox = state.outbox.iter().filter_map(|entry| {
+        let stored = messages.get(&entry.message_id)?;
+        Some((entry.message_id.clone(), stored.clone()))
+    });
+    outbox.collect()
 }
 
 /// The ids of Meta an event makes known, with our message.

@@ -14,7 +14,7 @@ use super::batch::{Batch, Task};
 use super::keys;
 use super::plan::queue;
 use super::unit::Answer;
-use crate::store::load::Found;
+use crate::store::load::Contact;
 
 /// Who a task tells of.
 pub(super) struct Customer {
@@ -65,9 +65,9 @@ fn text((tenant, number): Number<'_>, key: &ContactKey) -> keys::ContactKey {
 
 impl Contacts {
     /// What the database knows.
-    pub(super) fn new(found: Vec<Found>) -> Self {
+    pub(super) fn new(found: Vec<Contact>) -> Self {
         let mut contacts = Self::default();
-        for Found {
+        for Contact {
             key,
             conversation,
             user,

@@ -3,14 +3,16 @@
 
 use std::collections::HashMap;
 
+use core_conversation::AttemptOutcome;
 use core_types::{
-    ContactIdentity, Content, ConversationId, EngagementId, FactBody, InboundMessage, MessageId,
-    StatusUpdate, SystemNotice, WhatsAppMessageId,
+    ContactIdentity, Content, ConversationId, EngagementId, Fact, FactBody, InboundMessage,
+    MessageId, StatusUpdate, SystemNotice, WhatsAppMessageId,
 };
 
-use super::batch::{Target, WamidKey};
+use super::batch::Target;
 use super::unit::{Place, Unit, What};
 use crate::directory::Number;
+use crate::store::load::WamidKey;
 
 /// Tenant, number and key of a contact.
 pub(super) type ContactKey = (String, String, String);
@@ -33,11 +35,23 @@ pub(super) fn dedupe_key(unit: &Unit) -> Option<String> {
         return None;
     };
     let fact = &item.fact;
-    let scope = match &fact.number_id {
+    Some(format!("{}|{}", scope_of(fact), fact.dedupe_key))
+}
+
+/// What an item belongs to: its number, or its account.
+pub(super) fn scope_of(fact: &Fact) -> &str {
+    match &fact.number_id {
         Some(number) => number.as_str(),
         None => fact.waba_id.as_str(),
-    };
-    Some(format!("{scope}|{}", fact.dedupe_key))
+    }
+}
+
+/// The message of an attempt that was accepted, and Meta's id of it.
+pub(super) fn accepted_wamid(unit: &Unit) -> Option<(&MessageId, &WhatsAppMessageId)> {
+    match &unit.what {
+        What::Finish(message, _, AttemptOutcome::Accepted(wamid)) => Some((message, wamid)),
+        _ => None,
+    }
 }
 
 /// Who a message tells of: its sender, and who the sender is from now on.
@@ -155,7 +169,7 @@ pub(super) fn idempotency_of(unit: &Unit) -> Option<(String, String)> {
 }
 
 /// The conversation inside an engagement's id: `<conversation>.e<n>`.
-pub(super) fn conversation_of_engagement(id: &EngagementId) -> Option<ConversationId> {
+pub(crate) fn conversation_of_engagement(id: &EngagementId) -> Option<ConversationId> {
     let (conversation, _) = id.as_str().rsplit_once(".e")?;
     ConversationId::new(conversation).ok()
 }

@@ -1,31 +1,38 @@
-//! The one writer. Whatever changes a conversation comes here as a [`Unit`]; what has arrived
-//! together is decided and committed together, in one transaction, and only then answered and
-//! published. While one batch is under way the next gathers.
+//! The one writer of the parts this replica holds. Whatever changes a conversation comes here as a
+//! [`Unit`]; what has arrived together is decided and committed together, in one transaction, and
+//! only then answered and published. While one batch is under way the next gathers.
 
 mod batch;
 mod contacts;
 mod keys;
 mod plan;
 mod run;
+mod task;
 mod unit;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use core_conversation::Policy;
+use core_types::Timestamp;
 use futures_util::FutureExt as _;
 use lib_platform::{Batcher, Clock, IdSource, Lifecycle};
-use lib_storage::{SqliteFile, StorageError};
+use lib_storage::{Database, StorageError};
 use tokio::sync::Mutex;
 
+pub(crate) use keys::conversation_of_engagement;
 pub(crate) use unit::{Answer, Item, Place, SendCommand, Unit, What};
 
+use self::batch::Waiting;
 use crate::cache::Cache;
 use crate::directory::Directory;
 use crate::flow_runner::FlowRunner;
 use crate::metrics::Instruments;
-use crate::publish::Publisher;
-use crate::store::write;
+use crate::parts::{Fences, Parts};
+use crate::publish::{Committed, News, Publisher};
+use crate::store::outbox::{Ready, intent};
+use crate::store::write::Commit;
+use crate::store::{commit, part_of};
 
 /// Most requests in one batch; a request may hold many units.
 const BATCH: usize = 256;
@@ -38,12 +45,13 @@ pub(crate) struct Committer(Batcher<Vec<Unit>, Vec<Answer>>);
 
 /// What the writer works with.
 pub(crate) struct Writer {
-    pub(crate) database: SqliteFile,
+    pub(crate) database: Database,
     pub(crate) clock: Clock,
     pub(crate) ids: IdSource,
     pub(crate) policy: Policy,
     pub(crate) directory: Arc<Directory>,
     pub(crate) flows: FlowRunner,
+    pub(crate) parts: Arc<Parts>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) cache: Cache,
     pub(crate) instruments: Instruments,
@@ -51,8 +59,7 @@ pub(crate) struct Writer {
 
 impl Committer {
     /// Starts the writer.
-    pub(crate) fn spawn(life: &Lifecycle, writer: Writer) -> Self {
-        let writer = Arc::new(Mutex::new(writer));
+    pub(crate) fn spawn(life: &Lifecycle, writer: Arc<Mutex<Writer>>) -> Self {
         let batcher = Batcher::spawn(life, "committer", (BATCH, WAITING), move |requests| {
             let writer = Arc::clone(&writer);
             async move { writer.lock().await.handle(requests).await }
@@ -90,13 +97,13 @@ impl Writer {
     /// Takes the units in together; if the database refuses what one of them wants, each alone, so
     /// that the one fails and its siblings live.
     async fn answers(&mut self, units: &[Unit]) -> Vec<Answer> {
-        match self.attempt(units).await {
+        match self.attempt_held(units).await {
             Ok(answers) => answers,
             Err(error) if units.len() > 1 && fails_alone(&error) => {
                 tracing::warn!(%error, units = units.len(), "a batch failed; trying its parts alone");
                 let mut answers = Vec::with_capacity(units.len());
                 for unit in units {
-                    match self.attempt(std::slice::from_ref(unit)).await {
+                    match self.attempt_held(std::slice::from_ref(unit)).await {
                         Ok(mut answer) => answers.append(&mut answer),
                         Err(error) => answers.push(failure(&error)),
                     }
@@ -107,8 +114,32 @@ impl Writer {
         }
     }
 
-    async fn attempt(&mut self, units: &[Unit]) -> Result<Vec<Answer>, StorageError> {
-        let attempt = AssertUnwindSafe(self.process(units)).catch_unwind().await;
+    /// Takes the units in together. Should a part turn out to be another replica's by now, it is
+    /// closed and the rest goes on without it.
+    async fn attempt_held(&mut self, units: &[Unit]) -> Result<Vec<Answer>, StorageError> {
+        loop {
+            let fences = self.parts.now();
+            match self.attempt(units, &fences).await {
+                Err(StorageError::Fenced { partition, .. }) => {
+                    let fence = fences.of(partition).unwrap_or_default();
+                    if self.parts.close(partition, fence) {
+                        tracing::warn!(part = partition, "a part was lost before its commit");
+                        self.cache.forget_part(partition);
+                        self.publisher.timers.drop_part(partition);
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        units: &[Unit],
+        fences: &Fences,
+    ) -> Result<Vec<Answer>, StorageError> {
+        let attempt = AssertUnwindSafe(self.process(units, fences)).catch_unwind();
+        let attempt = attempt.await;
         attempt.unwrap_or_else(|panic| {
             let what = panic
                 .downcast_ref::<String>()
@@ -119,16 +150,30 @@ impl Writer {
         })
     }
 
-    async fn process(&mut self, units: &[Unit]) -> Result<Vec<Answer>, StorageError> {
+    async fn process(
+        &mut self,
+        units: &[Unit],
+        fences: &Fences,
+    ) -> Result<Vec<Answer>, StorageError> {
         let now = self.clock.now();
-        let mut batch = self.plan(units, now).await?;
+        let mut batch = self.plan(units, now, fences).await?;
         self.run(&mut batch).await?;
-        let (answers, commit) = batch.finish();
-        self.instruments.answered(&answers);
-        if !commit.is_empty() {
+        let done = batch.finish();
+        for (id, part, due) in done.unmoved {
+            self.publisher.timers.set(&id, part, due);
+        }
+        if !done.commit.is_empty() {
             lib_platform::failpoint!("conversations.commit");
-            let head = write::commit(&self.database, &commit, now).await;
-            let head = head.inspect_err(|error| self.instruments.failed(error))?;
+            let commit = done.commit;
+            let teller = &self.publisher.teller;
+            let head = match commit::commit(&self.database, &commit, now, teller).await {
+                Ok(head) => head,
+                Err(error) => {
+                    self.instruments.failed(&error);
+                    self.doubt(&commit, &error, now);
+                    return Err(error);
+                }
+            };
             lib_platform::failpoint!("conversations.committed");
             tracing::debug!(
                 units = units.len(),
@@ -136,23 +181,83 @@ impl Writer {
                 head,
                 "committed"
             );
-            for conversation in &commit.conversations {
-                self.cache.put(conversation.clone());
-            }
-            self.publisher.committed(&commit, head, now);
             self.instruments.committed(&commit, now);
+            self.committed(commit, done.waiting, fences, head);
         }
-        Ok(answers)
+        self.instruments.answered(&done.answers);
+        Ok(done.answers)
+    }
+
+    /// Remembers and tells of what was committed.
+    fn committed(
+        &mut self,
+        commit: Commit,
+        waiting: Vec<Waiting>,
+        fences: &Fences,
+        head: Option<i64>,
+    ) {
+        let mut ready = Vec::new();
+        for (conversation, waiting) in commit.conversations.into_iter().zip(waiting) {
+            let part = part_of(conversation.number_id.as_str());
+            let due = conversation.next_deadline().map(|(at, _)| at);
+            self.publisher.timers.set(&conversation.id, part, due);
+            if let Some((next, at)) = conversation.ready()
+                && let Some(stored) = waiting.get(&next.message_id)
+            {
+                let trace = &stored.traceparent;
+                ready.push(Ready {
+                    conversation: conversation.id.clone(),
+                    at,
+                    intent: intent(&conversation, &stored.message, next.attempts + 1, trace),
+                });
+            }
+            self.cache.put(conversation, waiting, fences);
+        }
+        if let Some(head) = head {
+            let entries = commit.entries;
+            self.publisher.tell(News::Committed(Committed {
+                head,
+                entries,
+                ready,
+            }));
+        }
+    }
+
+    /// A commit failed. If the connection broke it may be stored all the same: what is remembered
+    /// is not believed any more, and deadlines are looked at anew.
+    fn doubt(&mut self, commit: &Commit, error: &StorageError, now: Timestamp) {
+        for conversation in &commit.conversations {
+            self.cache.forget(&conversation.id);
+            if !error.is_fenced() && !fails_alone(error) {
+                let part = part_of(conversation.number_id.as_str());
+                self.publisher.timers.set(&conversation.id, part, Some(now));
+            }
+        }
+        self.publisher.tell(News::Missed);
     }
 }
 
 /// Whether the fault lies in what one unit wants rather than in the database.
 fn fails_alone(error: &StorageError) -> bool {
-    error.is_duplicate() || matches!(error, StorageError::Corrupt { .. })
+    match error {
+        StorageError::Corrupt { .. } => true,
+        // Data that cannot be stored, a violated constraint, a limit of the database (PostgreSQL
+        // documentation, appendix A).
+        StorageError::Query(sqlx::Error::Database(refused)) => {
+            let code = refused.code().unwrap_or_default();
+            let class = ["22", "23", "54"]
+                .iter()
+                .any(|class| code.starts_with(class));
+            error.is_duplicate() || (code.len() == 5 && class)
+        }
+        _ => false,
+    }
 }
 
 fn failure(error: &StorageError) -> Answer {
-    if fails_alone(error) {
+    if error.is_fenced() {
+        Answer::Elsewhere
+    } else if fails_alone(error) {
         tracing::error!(%error, "a unit cannot be taken in");
         Answer::Refused(format!("it cannot be stored: {error}"))
     } else {

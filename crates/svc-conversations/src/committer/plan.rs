@@ -1,5 +1,5 @@
 //! From units to tasks: finds the tenants, the conversations and the messages the units of a batch
-//! are about, with one query per kind of thing.
+//! are about. What is not in memory is looked up in one statement.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -10,15 +10,17 @@ use core_types::{
 use lib_storage::StorageError;
 
 use super::Writer;
-use super::batch::{Batch, ReplyWith, Target, Task, WamidKey, Work};
+use super::batch::{Batch, ReplyWith, Target, Task, Work};
 use super::contacts::{Contacts, Customer};
 use super::keys::{
-    ContactKey, callback_message, change_target, contact_keys, conversation_of_engagement,
-    dedupe_key, idempotency_of, message_id_of, number_of, own_wamid, wamids_of,
+    accepted_wamid, callback_message, change_target, contact_keys, conversation_of_engagement,
+    dedupe_key, idempotency_of, message_id_of, number_of, own_wamid, scope_of, wamids_of,
 };
 use super::unit::{Answer, Item, Place, SendCommand, Unit, What};
+use crate::cache::conversation_of;
 use crate::directory::Number;
-use crate::store::load::{self, StoredMessage};
+use crate::parts::Fences;
+use crate::store::load::{self, StoredMessage, WamidKey, Wanted};
 use crate::store::write::{LogEvent, NewEntry};
 
 /// What the units of a batch are about.
@@ -41,9 +43,10 @@ impl Writer {
         &mut self,
         units: &[Unit],
         now: Timestamp,
+        fences: &Fences,
     ) -> Result<Batch, StorageError> {
-        let mut batch = Batch::new(units.len(), now);
-        let mut known = self.look_up(units).await?;
+        let mut batch = Batch::new(units.len(), now, fences.clone());
+        let mut known = self.look_up(units, &mut batch).await?;
         for (at, unit) in units.iter().enumerate() {
             self.place(&mut batch, &mut known, at, unit).await;
         }
@@ -51,7 +54,7 @@ impl Writer {
         Ok(batch)
     }
 
-    async fn look_up(&self, units: &[Unit]) -> Result<Known, StorageError> {
+    async fn look_up(&self, units: &[Unit], batch: &mut Batch) -> Result<Known, StorageError> {
         let mut known = Known::default();
         let numbers: BTreeSet<String> = units.iter().filter_map(number_of).collect();
         let numbers: Vec<String> = numbers.into_iter().collect();
@@ -64,27 +67,44 @@ impl Writer {
                 }
             }
         }
-        let keys: Vec<String> = units.iter().filter_map(dedupe_key).collect();
-        known.taken = load::known_keys(&self.database, &keys).await?;
-        let contacts: Vec<ContactKey> = units
+        let mut messages: BTreeSet<MessageId> = units.iter().filter_map(message_id_of).collect();
+        messages.retain(|id| match self.cache.message(id, &batch.fences) {
+            Some(stored) => {
+                known.by_id.insert(id.clone(), stored.clone());
+                false
+            }
+            None => true,
+        });
+        let orphans = units
             .iter()
-            .flat_map(|unit| contact_keys(unit, &known.numbers))
-            .collect();
-        known.contacts = Contacts::new(load::by_contact(&self.database, &contacts).await?);
-        let wamids: Vec<WamidKey> = units.iter().flat_map(wamids_of).collect();
-        known.by_wamid = load::messages_by_wamid(&self.database, &wamids).await?;
-        let keyed: Vec<(String, String)> = units.iter().filter_map(idempotency_of).collect();
-        known.keyed = load::idempotent(&self.database, &keyed).await?;
-        let ids: BTreeSet<MessageId> = units
-            .iter()
-            .filter_map(message_id_of)
-            .chain(known.keyed.values().cloned())
-            .collect();
-        let ids: Vec<MessageId> = ids.into_iter().collect();
-        for stored in load::messages(&self.database, &ids).await? {
-            known.by_id.insert(stored.message.id.clone(), stored);
-        }
+            .filter_map(|unit| own_wamid(unit).or_else(|| self.accepted(unit, &batch.fences)));
+        let wanted = Wanted {
+            dedupe: units.iter().filter_map(dedupe_key).collect(),
+            contacts: units
+                .iter()
+                .flat_map(|unit| contact_keys(unit, &known.numbers))
+                .collect(),
+            wamids: units.iter().flat_map(wamids_of).collect(),
+            requests: units.iter().filter_map(idempotency_of).collect(),
+            messages: messages.into_iter().collect(),
+            orphans: orphans.collect(),
+        };
+        let found = load::look_up(&self.database, &wanted).await?;
+        batch.asked = wanted.orphans.into_iter().collect();
+        batch.orphans = found.orphans;
+        known.taken = found.taken;
+        known.contacts = Contacts::new(found.contacts);
+        known.by_wamid = found.by_wamid;
+        known.keyed = found.requests;
+        known.by_id.extend(found.by_id);
         Ok(known)
+    }
+
+    /// Meta's id of the message whose attempt was accepted, with its number if that is at hand.
+    fn accepted(&self, unit: &Unit, fences: &Fences) -> Option<WamidKey> {
+        let (message, wamid) = accepted_wamid(unit)?;
+        let owner = self.cache.get(&conversation_of(message)?, fences)?;
+        Some((owner.state.number_id.to_string(), wamid.clone()))
     }
 
     async fn place(&self, batch: &mut Batch, known: &mut Known, at: usize, unit: &Unit) {
@@ -122,7 +142,10 @@ impl Writer {
                 };
                 place_engagement(batch, engagement, task);
             }
-            What::Tick(id) => queue(batch, id, task(Input::Tick, ReplyWith::Done)),
+            What::Tick(id) => {
+                queue(batch, id, task(Input::Tick, ReplyWith::Done));
+                batch.works.entry(id.clone()).or_default().ticked = true;
+            }
         }
     }
 
@@ -135,6 +158,9 @@ impl Writer {
         unit: &Unit,
     ) {
         let Some(key) = dedupe_key(unit) else { return };
+        if !batch.holds(scope_of(&item.fact)) {
+            return batch.answer(at, Answer::Elsewhere);
+        }
         let own = own_wamid(unit).is_some_and(|own| known.by_wamid.contains_key(&own));
         if own || known.taken.contains(&key) {
             return batch.answer(at, Answer::Duplicate);
@@ -230,6 +256,9 @@ impl Writer {
         command: &SendCommand,
         unit: &Unit,
     ) {
+        if !batch.holds(command.number().as_str()) {
+            return batch.answer(at, Answer::Elsewhere);
+        }
         if let Some(key) = idempotency_of(unit)
             && let Some(made) = known.keyed.get(&key)
         {
@@ -280,19 +309,7 @@ impl Writer {
 
     /// Loads the conversations of the tasks and the messages they may change.
     async fn load(&mut self, batch: &mut Batch, known: Known) -> Result<(), StorageError> {
-        let mut missing = Vec::new();
-        let ids: Vec<ConversationId> = batch.works.keys().cloned().collect();
-        for id in &ids {
-            match self.cache.get(id) {
-                Some(state) => batch.works.entry(id.clone()).or_default().state = Some(state),
-                None => missing.push(id),
-            }
-        }
-        for state in load::conversations(&self.database, &missing).await? {
-            self.cache.put(state.clone());
-            let id = state.id.clone();
-            batch.works.entry(id).or_default().state = Some(state);
-        }
+        let loaded = self.states(batch).await?;
         let past: Vec<EngagementId> = batch.works.values().flat_map(Work::past_wanted).collect();
         for engagement in load::engagements(&self.database, &past).await? {
             if let Some(id) = conversation_of_engagement(&engagement.id)
@@ -304,9 +321,10 @@ impl Writer {
         let mut wanted = Vec::new();
         for work in batch.works.values() {
             let outbox = work.state.iter().flat_map(|state| &state.outbox);
+            let outbox = outbox.filter(|entry| !work.messages.contains_key(&entry.message_id));
             wanted.extend(outbox.map(|entry| entry.message_id.clone()));
         }
-        let stored = load::messages(&self.database, &wanted).await?;
+        let stored = load::messages(&self.database, wanted).await?;
         let by_wamid = known.by_wamid.into_iter().map(|(key, stored)| {
             let place = (stored.conversation.clone(), stored.message.id.clone());
             batch.wamids.insert(key, place);
@@ -323,7 +341,50 @@ impl Writer {
                 work.messages.insert(id, message);
             }
         }
+        for id in loaded {
+            if let Some(work) = batch.works.get(&id)
+                && let Some(state) = &work.state
+            {
+                let waiting = work.waiting(state);
+                self.cache.put(state.clone(), waiting, &batch.fences);
+            }
+        }
         Ok(())
+    }
+
+    /// Fills in the states of the conversations, from memory if they are there. What is not ours
+    /// is answered. Returns which were loaded.
+    async fn states(&mut self, batch: &mut Batch) -> Result<Vec<ConversationId>, StorageError> {
+        let mut missing = Vec::new();
+        for (id, work) in &mut batch.works {
+            match self.cache.get(id, &batch.fences) {
+                Some(remembered) => {
+                    work.state = Some(remembered.state.clone());
+                    work.messages.clone_from(&remembered.waiting);
+                }
+                None => missing.push(id.clone()),
+            }
+        }
+        let wanted: Vec<&ConversationId> = missing.iter().collect();
+        for state in load::conversations(&self.database, &wanted).await? {
+            let id = state.id.clone();
+            batch.works.entry(id).or_default().state = Some(state);
+        }
+        let numbers = batch.works.iter().filter_map(|(id, work)| {
+            let state = work.state.as_ref()?;
+            Some((id.clone(), state.number_id.clone()))
+        });
+        let numbers: Vec<_> = numbers.collect();
+        for (id, number) in numbers {
+            if batch.holds(number.as_str()) {
+                continue;
+            }
+            let work = batch.works.remove(&id);
+            for task in work.into_iter().flat_map(|work| work.queue) {
+                batch.answer(task.unit, Answer::Elsewhere);
+            }
+        }
+        Ok(missing)
     }
 }
 

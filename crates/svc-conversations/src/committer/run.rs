@@ -14,7 +14,7 @@ use super::Writer;
 use super::batch::{Batch, ReplyWith, Target, Task, Work};
 use super::plan::same_request;
 use super::unit::Answer;
-use crate::store::load;
+use crate::store::load::{self, WamidKey};
 
 /// A task whose decision waits for the flow.
 struct Paused {
@@ -157,7 +157,13 @@ impl Writer {
 
     /// Joins statuses with messages whose id became known in this batch.
     async fn late_statuses(&self, batch: &mut Batch) -> Result<(), StorageError> {
-        let waiting = load::orphans(&self.database, &batch.learned).await?;
+        let mut waiting = std::mem::take(&mut batch.orphans);
+        let asked = &batch.asked;
+        let unasked = batch.learned.iter().filter(|key| !asked.contains(*key));
+        let unasked: Vec<WamidKey> = unasked.cloned().collect();
+        if !unasked.is_empty() {
+            waiting.extend(load::orphans(&self.database, unasked).await?);
+        }
         for orphan in waiting {
             let Some(key) = batch
                 .learned
@@ -190,7 +196,7 @@ impl Writer {
     fn join(
         &self,
         batch: &mut Batch,
-        key: super::batch::WamidKey,
+        key: WamidKey,
         status: core_types::StatusUpdate,
         traceparent: &str,
     ) -> Result<bool, StorageError> {

@@ -93,6 +93,8 @@ pub(crate) enum Answer {
     Refused(String),
     /// It cannot take effect now.
     Retry(String),
+    /// Another replica works on its part.
+    Elsewhere,
     /// Whether the attempt may be made.
     Granted(bool),
     /// The message, and its conversation.

@@ -1,13 +1,11 @@
-//! What the committer reads before it decides: one query per kind of thing and batch. Lists of
-//! keys travel as one JSON text, so that the statements stay the same and stay prepared.
+//! What the committer reads before it decides, in as few statements as can be. Lists of keys travel
+//! as one value, so that the statements stay the same and stay prepared.
 
 use std::collections::{HashMap, HashSet};
 
 use core_conversation::{Conversation, Engagement, Message};
 use core_types::{ConversationId, EngagementId, MessageId, StatusUpdate, WhatsAppMessageId};
-use lib_storage::{SqliteFile, StorageError};
-use serde::Serialize;
-use sqlx::Row as _;
+use lib_storage::{Database, Row, StorageError, Value, list, sql};
 
 /// A message with where it belongs.
 #[derive(Clone, Debug)]
@@ -33,11 +31,12 @@ pub(crate) struct Orphan {
     pub(crate) traceparent: String,
     /// What it says.
     pub(crate) status: StatusUpdate,
+    /// When it was put aside.
+    at: i64,
 }
 
-fn json<T: Serialize>(what: &T) -> Result<String, StorageError> {
-    serde_json::to_string(what).map_err(|error| StorageError::corrupt("keys", "list", error))
-}
+/// A number and Meta's id of a message.
+pub(crate) type WamidKey = (String, WhatsAppMessageId);
 
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(
     table: &'static str,
@@ -49,29 +48,31 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(
 
 pub(crate) fn conversation_id(
     table: &'static str,
-    id: String,
+    id: &str,
 ) -> Result<ConversationId, StorageError> {
-    ConversationId::new(&id).map_err(|error| StorageError::corrupt(table, id, error))
+    ConversationId::new(id).map_err(|error| StorageError::corrupt(table, id, error))
 }
 
-/// Which of `keys` were taken in before.
-pub(crate) async fn known_keys(
-    database: &SqliteFile,
-    keys: &[String],
-) -> Result<HashSet<String>, StorageError> {
-    if keys.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let sql = "SELECT d.key FROM json_each($1) j CROSS JOIN dedupe d ON d.key = j.value";
-    let found = sqlx::query_scalar::<_, String>(sql)
-        .bind(json(&keys)?)
-        .fetch_all(database.readers())
-        .await?;
-    Ok(found.into_iter().collect())
+/// What a batch wants to know.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// Keys that may have been taken in before.
+    pub(crate) dedupe: Vec<String>,
+    /// Tenant, number and key of contacts.
+    pub(crate) contacts: Vec<(String, String, String)>,
+    /// Messages by number and Meta's id.
+    pub(crate) wamids: Vec<WamidKey>,
+    /// Scope and key of requests that must not be repeated.
+    pub(crate) requests: Vec<(String, String)>,
+    /// Messages by our id.
+    pub(crate) messages: Vec<MessageId>,
+    /// Messages whose statuses may have come before them.
+    pub(crate) orphans: Vec<WamidKey>,
 }
 
 /// A conversation found by a contact key.
-pub(crate) struct Found {
+#[derive(Debug)]
+pub(crate) struct Contact {
     /// Tenant, number and key.
     pub(crate) key: (String, String, String),
     /// The conversation.
@@ -80,175 +81,192 @@ pub(crate) struct Found {
     pub(crate) user: String,
 }
 
-/// Conversations by (tenant, number, contact key).
-pub(crate) async fn by_contact(
-    database: &SqliteFile,
-    keys: &[(String, String, String)],
-) -> Result<Vec<Found>, StorageError> {
-    if keys.is_empty() {
-        return Ok(Vec::new());
+/// What is known of it.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Keys that were taken in before.
+    pub(crate) taken: HashSet<String>,
+    /// Conversations of contacts.
+    pub(crate) contacts: Vec<Contact>,
+    /// Messages by number and Meta's id.
+    pub(crate) by_wamid: HashMap<WamidKey, StoredMessage>,
+    /// The messages earlier requests made.
+    pub(crate) requests: HashMap<(String, String), MessageId>,
+    /// Messages by our id, those of requests among them.
+    pub(crate) by_id: HashMap<MessageId, StoredMessage>,
+    /// Statuses that waited, in the order they came.
+    pub(crate) orphans: Vec<Orphan>,
+}
+
+/// The columns of every look-up: its kind, two keys, an id, and what is stored.
+const LOOK_UPS: [&str; 6] = [
+    "SELECT CAST(1 AS BIGINT), d.key, '', '', '', '', '' \
+     FROM each($#) j JOIN dedupe d ON d.key = j.c0",
+    "SELECT CAST(2 AS BIGINT), k.tenant, k.number_id, k.key, k.conversation_id, c.user_id, '' \
+     FROM each($#, 3) j JOIN contact_key k ON k.tenant = j.c0 AND k.number_id = j.c1 \
+     AND k.key = j.c2 JOIN conversation c ON c.id = k.conversation_id",
+    "SELECT CAST(3 AS BIGINT), m.number_id, '', m.id, m.conversation_id, m.record, m.traceparent \
+     FROM each($#, 2) j JOIN message m ON m.number_id = j.c0 AND m.wamid = j.c1",
+    "SELECT CAST(4 AS BIGINT), i.tenant, i.key, m.id, m.conversation_id, m.record, m.traceparent \
+     FROM each($#, 2) j JOIN idempotency i ON i.tenant = j.c0 AND i.key = j.c1 \
+     JOIN message m ON m.id = i.message_id",
+    "SELECT CAST(5 AS BIGINT), '', '', m.id, m.conversation_id, m.record, m.traceparent \
+     FROM each($#) j JOIN message m ON m.id = j.c0",
+    "SELECT CAST(6 AS BIGINT), o.number_id, o.wamid, o.key, CAST(o.at AS TEXT), o.status, \
+     o.traceparent FROM each($#, 2) j \
+     JOIN orphan_status o ON o.number_id = j.c0 AND o.wamid = j.c1",
+];
+
+/// Looks everything up that is `wanted`, in one statement.
+pub(crate) async fn look_up(database: &Database, wanted: &Wanted) -> Result<Known, StorageError> {
+    let lists: [(bool, Value); 6] = [
+        (wanted.dedupe.is_empty(), list(&wanted.dedupe)),
+        (wanted.contacts.is_empty(), list(&wanted.contacts)),
+        (wanted.wamids.is_empty(), list(&wanted.wamids)),
+        (wanted.requests.is_empty(), list(&wanted.requests)),
+        (wanted.messages.is_empty(), list(&wanted.messages)),
+        (wanted.orphans.is_empty(), list(&wanted.orphans)),
+    ];
+    let (mut text, mut values) = (String::new(), Vec::new());
+    for (look_up, (empty, keys)) in LOOK_UPS.iter().zip(lists) {
+        if empty {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(" UNION ALL ");
+        }
+        values.push(keys);
+        text.push_str(&look_up.replace('#', &values.len().to_string()));
     }
-    let sql = "SELECT k.tenant, k.number_id, k.key, k.conversation_id, c.user_id \
-               FROM json_each($1) j \
-               CROSS JOIN contact_key k ON k.tenant = json_extract(j.value, '$[0]') \
-               AND k.number_id = json_extract(j.value, '$[1]') \
-               AND k.key = json_extract(j.value, '$[2]') \
-               CROSS JOIN conversation c ON c.id = k.conversation_id";
-    let rows = sqlx::query(sql)
-        .bind(json(&keys)?)
-        .fetch_all(database.readers())
-        .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Found {
-                key: (row.get(0), row.get(1), row.get(2)),
-                conversation: conversation_id("contact_key", row.get(3))?,
-                user: row.get(4),
-            })
-        })
-        .collect()
+    if values.is_empty() {
+        return Ok(Known::default());
+    }
+    let query = values
+        .into_iter()
+        .fold(sql(text), lib_storage::query::Query::bind);
+    let mut known = Known::default();
+    for row in query.fetch_all(database).await? {
+        known.take(&row)?;
+    }
+    known.orphans.sort_by(|a, b| {
+        (a.at, a.status.occurred_at, &a.key).cmp(&(b.at, b.status.occurred_at, &b.key))
+    });
+    Ok(known)
+}
+
+impl Known {
+    fn take(&mut self, row: &Row) -> Result<(), StorageError> {
+        let text = |column: usize| row.get::<String>(column);
+        match row.get::<i64>(0)? {
+            1 => {
+                self.taken.insert(text(1)?);
+            }
+            2 => self.contacts.push(Contact {
+                key: (text(1)?, text(2)?, text(3)?),
+                conversation: conversation_id("contact_key", row.text(4)?)?,
+                user: text(5)?,
+            }),
+            3 => {
+                let stored = stored_message(row, 3)?;
+                if let Some(wamid) = stored.message.wamid.clone() {
+                    self.by_wamid.insert((text(1)?, wamid), stored);
+                }
+            }
+            4 => {
+                let stored = stored_message(row, 3)?;
+                let id = stored.message.id.clone();
+                self.requests.insert((text(1)?, text(2)?), id.clone());
+                self.by_id.insert(id, stored);
+            }
+            5 => {
+                let stored = stored_message(row, 3)?;
+                self.by_id.insert(stored.message.id.clone(), stored);
+            }
+            _ => self.orphans.push(Orphan {
+                number_id: text(1)?,
+                wamid: text(2)?,
+                key: text(3)?,
+                traceparent: text(6)?,
+                status: parse("orphan_status", row.text(2)?, row.text(5)?)?,
+                at: row.text(4)?.parse().unwrap_or_default(),
+            }),
+        }
+        Ok(())
+    }
+}
+
+/// A message from its id, conversation, record and trace, in this order from column `first` on.
+pub(crate) fn stored_message(row: &Row, first: usize) -> Result<StoredMessage, StorageError> {
+    Ok(StoredMessage {
+        conversation: conversation_id("message", row.text(first + 1)?)?,
+        message: parse("message", row.text(first)?, row.text(first + 2)?)?,
+        traceparent: row.get(first + 3)?,
+    })
 }
 
 /// Conversations by id; missing ones are missing.
 pub(crate) async fn conversations(
-    database: &SqliteFile,
+    database: &Database,
     ids: &[&ConversationId],
 ) -> Result<Vec<Conversation>, StorageError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = "SELECT c.id, c.state FROM json_each($1) j CROSS JOIN conversation c \
-               ON c.id = j.value";
-    let rows = sqlx::query(sql)
-        .bind(json(&ids)?)
-        .fetch_all(database.readers())
-        .await?;
-    rows.into_iter()
-        .map(|row| parse("conversation", row.get(0), row.get(1)))
+    let query = sql("SELECT c.id, c.state FROM each($1) j JOIN conversation c ON c.id = j.c0");
+    let rows = query.bind(list(ids)).fetch_all(database).await?;
+    rows.iter()
+        .map(|row| parse("conversation", row.text(0)?, row.text(1)?))
+        .collect()
+}
+
+/// The numbers of conversations; missing ones are missing.
+pub(crate) async fn numbers(
+    database: &Database,
+    ids: &[&ConversationId],
+) -> Result<Vec<(ConversationId, String)>, StorageError> {
+    let query = sql("SELECT c.id, c.number_id FROM each($1) j JOIN conversation c ON c.id = j.c0");
+    let rows = query.bind(list(ids)).fetch_all(database).await?;
+    rows.iter()
+        .map(|row| Ok((conversation_id("conversation", row.text(0)?)?, row.get(1)?)))
         .collect()
 }
 
 /// Engagements by id; missing ones are missing.
 pub(crate) async fn engagements(
-    database: &SqliteFile,
+    database: &Database,
     ids: &[EngagementId],
 ) -> Result<Vec<Engagement>, StorageError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = "SELECT e.id, e.record FROM json_each($1) j CROSS JOIN engagement e \
-               ON e.id = j.value";
-    let rows = sqlx::query(sql)
-        .bind(json(&ids)?)
-        .fetch_all(database.readers())
-        .await?;
-    rows.into_iter()
-        .map(|row| parse("engagement", row.get(0), row.get(1)))
+    let query = sql("SELECT e.id, e.record FROM each($1) j JOIN engagement e ON e.id = j.c0");
+    let rows = query.bind(list(ids)).fetch_all(database).await?;
+    rows.iter()
+        .map(|row| parse("engagement", row.text(0)?, row.text(1)?))
         .collect()
 }
 
 /// Messages by our id.
 pub(crate) async fn messages(
-    database: &SqliteFile,
-    ids: &[MessageId],
+    database: &Database,
+    ids: Vec<MessageId>,
 ) -> Result<Vec<StoredMessage>, StorageError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sql = "SELECT m.id, m.conversation_id, m.record, m.traceparent FROM json_each($1) j \
-               CROSS JOIN message m ON m.id = j.value";
-    let rows = sqlx::query(sql)
-        .bind(json(&ids)?)
-        .fetch_all(database.readers())
-        .await?;
-    rows.into_iter().map(stored_message).collect()
-}
-
-/// Messages by (number, Meta's id).
-pub(crate) async fn messages_by_wamid(
-    database: &SqliteFile,
-    keys: &[(String, WhatsAppMessageId)],
-) -> Result<HashMap<(String, WhatsAppMessageId), StoredMessage>, StorageError> {
-    if keys.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let sql = "SELECT m.id, m.conversation_id, m.record, m.traceparent, m.number_id \
-               FROM json_each($1) j CROSS JOIN message m \
-               ON m.number_id = json_extract(j.value, '$[0]') \
-               AND m.wamid = json_extract(j.value, '$[1]')";
-    let rows = sqlx::query(sql)
-        .bind(json(&keys)?)
-        .fetch_all(database.readers())
-        .await?;
-    let mut found = HashMap::new();
-    for row in rows {
-        let number: String = row.get(4);
-        let stored = stored_message(row)?;
-        if let Some(wamid) = stored.message.wamid.clone() {
-            found.insert((number, wamid), stored);
-        }
-    }
-    Ok(found)
-}
-
-/// A message from its id, conversation, record and trace, in this order.
-pub(crate) fn stored_message(row: sqlx::sqlite::SqliteRow) -> Result<StoredMessage, StorageError> {
-    Ok(StoredMessage {
-        conversation: conversation_id("message", row.get(1))?,
-        message: parse("message", row.get(0), row.get(2))?,
-        traceparent: row.get(3),
-    })
+    let wanted = Wanted {
+        messages: ids,
+        ..Wanted::default()
+    };
+    let known = look_up(database, &wanted).await?;
+    Ok(known.by_id.into_values().collect())
 }
 
 /// Statuses that waited for these messages, in the order they came.
 pub(crate) async fn orphans(
-    database: &SqliteFile,
-    keys: &[(String, WhatsAppMessageId)],
+    database: &Database,
+    keys: Vec<WamidKey>,
 ) -> Result<Vec<Orphan>, StorageError> {
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sql = "SELECT o.number_id, o.wamid, o.key, o.traceparent, o.status FROM json_each($1) j \
-               CROSS JOIN orphan_status o ON o.number_id = json_extract(j.value, '$[0]') \
-               AND o.wamid = json_extract(j.value, '$[1]') ORDER BY o.at, o.rowid";
-    let rows = sqlx::query(sql)
-        .bind(json(&keys)?)
-        .fetch_all(database.readers())
-        .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Orphan {
-                number_id: row.get(0),
-                wamid: row.get(1),
-                key: row.get(2),
-                traceparent: row.get(3),
-                status: parse("orphan_status", row.get(1), row.get(4))?,
-            })
-        })
-        .collect()
-}
-
-/// The messages earlier requests with these (tenant, key) made.
-pub(crate) async fn idempotent(
-    database: &SqliteFile,
-    keys: &[(String, String)],
-) -> Result<HashMap<(String, String), MessageId>, StorageError> {
-    if keys.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let sql = "SELECT i.tenant, i.key, i.message_id FROM json_each($1) j CROSS JOIN idempotency i \
-               ON i.tenant = json_extract(j.value, '$[0]') \
-               AND i.key = json_extract(j.value, '$[1]')";
-    let rows = sqlx::query(sql)
-        .bind(json(&keys)?)
-        .fetch_all(database.readers())
-        .await?;
-    rows.into_iter()
-        .map(|row| {
-            let id: String = row.get(2);
-            let id = MessageId::new(&id)
-                .map_err(|error| StorageError::corrupt("idempotency", id, error))?;
-            Ok(((row.get(0), row.get(1)), id))
-        })
-        .collect()
+    let wanted = Wanted {
+        orphans: keys,
+        ..Wanted::default()
+    };
+    Ok(look_up(database, &wanted).await?.orphans)
 }

@@ -2,11 +2,10 @@
 //! means a service of this installation, which sees all.
 
 use core_conversation::{Conversation, Engagement, Stage};
-use core_types::ConversationId;
-use lib_storage::{SqliteFile, StorageError};
-use sqlx::Row as _;
+use lib_storage::{Database, Row, StorageError, list, sql};
 
-use super::load::{StoredMessage, conversation_id, parse, stored_message};
+use super::load::{StoredMessage, parse, stored_message};
+use super::search::folded;
 
 /// The word of a stage in tables.
 pub(crate) fn stage_word(stage: &Stage) -> &'static str {
@@ -22,18 +21,14 @@ pub(crate) fn stage_word(stage: &Stage) -> &'static str {
 
 /// One conversation.
 pub(crate) async fn conversation(
-    database: &SqliteFile,
+    database: &Database,
     tenant: &str,
     id: &str,
 ) -> Result<Option<Conversation>, StorageError> {
-    let sql = "SELECT state FROM conversation WHERE id = $1 AND ($2 = '' OR tenant = $2)";
-    let state: Option<String> = sqlx::query_scalar(sql)
-        .bind(id)
-        .bind(tenant)
-        .fetch_optional(database.readers())
-        .await?;
-    state
-        .map(|state| parse("conversation", id, &state))
+    let text = "SELECT state FROM conversation WHERE id = $1 AND ($2 = '' OR tenant = $2)";
+    let row = sql(text).bind(id).bind(tenant);
+    let row = row.fetch_optional(database).await?;
+    row.map(|row| parse("conversation", id, row.text(0)?))
         .transpose()
 }
 
@@ -52,37 +47,51 @@ pub(crate) struct ConversationQuery {
     pub(crate) most: i64,
 }
 
+/// A pattern for names that hold `text`.
+fn part_of_name(text: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for letter in folded(text).chars() {
+        if matches!(letter, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
+}
+
 /// Conversations, newest activity first.
 pub(crate) async fn conversations(
-    database: &SqliteFile,
+    database: &Database,
     query: &ConversationQuery,
 ) -> Result<Vec<Conversation>, StorageError> {
-    let sql = "SELECT id, state FROM conversation WHERE ($1 = '' OR tenant = $1) \
+    let text = "SELECT id, state FROM conversation WHERE ($1 = '' OR tenant = $1) \
                AND ($2 = '' OR number_id = $2) \
-               AND ($3 = '' OR user_id = $3 OR (phone <> '' AND instr(phone, $4) > 0) \
-               OR username = $3 COLLATE NOCASE OR instr(lower(display_name), lower($3)) > 0) \
-               AND (last_activity < $5 OR (last_activity = $5 AND id < $6)) \
-               ORDER BY last_activity DESC, id DESC LIMIT $7";
+               AND ($3 = '' OR user_id = $3 OR (phone <> '' AND phone LIKE $4) \
+               OR lower(username) = lower($3) OR folded_name LIKE $5 ESCAPE '\\') \
+               AND (last_activity < $6 OR (last_activity = $6 AND id < $7)) \
+               ORDER BY last_activity DESC, id DESC LIMIT $8";
     let (at, id) = query.after.clone().unwrap_or((i64::MAX, String::new()));
     let digits: String = query.contact.chars().filter(char::is_ascii_digit).collect();
     // A name without digits must not match every phone number.
     let digits = if digits.len() < 3 {
         "-".to_owned()
     } else {
-        digits
+        format!("%{digits}%")
     };
-    let rows = sqlx::query(sql)
+    let rows = sql(text)
         .bind(&query.tenant)
         .bind(&query.number_id)
         .bind(&query.contact)
         .bind(digits)
+        .bind(part_of_name(&query.contact))
         .bind(at)
         .bind(id)
         .bind(query.most)
-        .fetch_all(database.readers())
+        .fetch_all(database)
         .await?;
     rows.iter()
-        .map(|row| parse("conversation", row.get(0), row.get(1)))
+        .map(|row| parse("conversation", row.text(0)?, row.text(1)?))
         .collect()
 }
 
@@ -96,25 +105,22 @@ pub(crate) struct StoredEngagement {
 
 /// One engagement.
 pub(crate) async fn engagement(
-    database: &SqliteFile,
+    database: &Database,
     tenant: &str,
     id: &str,
 ) -> Result<Option<StoredEngagement>, StorageError> {
-    let sql = "SELECT e.id, e.record, c.state FROM engagement e \
+    let text = "SELECT e.id, e.record, c.state FROM engagement e \
                JOIN conversation c ON c.id = e.conversation_id \
                WHERE e.id = $1 AND ($2 = '' OR e.tenant = $2)";
-    let row = sqlx::query(sql)
-        .bind(id)
-        .bind(tenant)
-        .fetch_optional(database.readers())
-        .await?;
+    let row = sql(text).bind(id).bind(tenant);
+    let row = row.fetch_optional(database).await?;
     row.as_ref().map(stored_engagement).transpose()
 }
 
-fn stored_engagement(row: &sqlx::sqlite::SqliteRow) -> Result<StoredEngagement, StorageError> {
+fn stored_engagement(row: &Row) -> Result<StoredEngagement, StorageError> {
     Ok(StoredEngagement {
-        engagement: parse("engagement", row.get(0), row.get(1))?,
-        conversation: parse("conversation", row.get(0), row.get(2))?,
+        engagement: parse("engagement", row.text(0)?, row.text(1)?)?,
+        conversation: parse("conversation", row.text(0)?, row.text(2)?)?,
     })
 }
 
@@ -139,29 +145,27 @@ pub(crate) struct EngagementQuery {
 
 /// Engagements, newest first.
 pub(crate) async fn engagements(
-    database: &SqliteFile,
+    database: &Database,
     query: &EngagementQuery,
 ) -> Result<Vec<StoredEngagement>, StorageError> {
-    let sql = "SELECT e.id, e.record, c.state FROM engagement e \
+    let text = "SELECT e.id, e.record, c.state FROM engagement e \
                JOIN conversation c ON c.id = e.conversation_id \
                WHERE ($1 = '' OR e.tenant = $1) AND ($2 = '' OR e.conversation_id = $2) \
-               AND ($3 = '[]' OR e.stage IN (SELECT value FROM json_each($3))) \
+               AND ($3 = '[]' OR e.stage IN (SELECT c0 FROM each($3) j)) \
                AND ($4 = '' OR e.agent = $4) AND ($5 = '' OR e.queue = $5) \
                AND (e.opened_at < $6 OR (e.opened_at = $6 AND e.id < $7)) \
                ORDER BY e.opened_at DESC, e.id DESC LIMIT $8";
-    let stages = serde_json::to_string(&query.stages)
-        .map_err(|error| StorageError::corrupt("engagement", "stages", error))?;
     let (at, id) = query.after.clone().unwrap_or((i64::MAX, String::new()));
-    let rows = sqlx::query(sql)
+    let rows = sql(text)
         .bind(&query.tenant)
         .bind(&query.conversation)
-        .bind(stages)
+        .bind(list(&query.stages))
         .bind(&query.agent)
         .bind(&query.queue)
         .bind(at)
         .bind(id)
         .bind(query.most)
-        .fetch_all(database.readers())
+        .fetch_all(database)
         .await?;
     rows.iter().map(stored_engagement).collect()
 }
@@ -183,10 +187,10 @@ pub(crate) struct MessageQuery {
 
 /// Messages of one conversation, each with its place.
 pub(crate) async fn messages(
-    database: &SqliteFile,
+    database: &Database,
     query: &MessageQuery,
 ) -> Result<Vec<(i64, StoredMessage)>, StorageError> {
-    let (sql, start) = if query.newest_first {
+    let (text, start) = if query.newest_first {
         (
             "SELECT id, conversation_id, record, traceparent, seq FROM message \
              WHERE conversation_id = $1 AND ($2 = '' OR engagement_id = $2) AND seq < $3 \
@@ -201,93 +205,27 @@ pub(crate) async fn messages(
             0,
         )
     };
-    let rows = sqlx::query(sql)
+    let rows = sql(text)
         .bind(&query.conversation)
         .bind(&query.engagement)
         .bind(query.after.unwrap_or(start))
         .bind(query.most)
-        .fetch_all(database.readers())
+        .fetch_all(database)
         .await?;
-    rows.iter().map(numbered_message).collect()
+    rows.iter()
+        .map(|row| Ok((row.get(4)?, stored_message(row, 0)?)))
+        .collect()
 }
 
 /// One message.
 pub(crate) async fn message(
-    database: &SqliteFile,
+    database: &Database,
     tenant: &str,
     id: &str,
 ) -> Result<Option<StoredMessage>, StorageError> {
-    let sql = "SELECT id, conversation_id, record, traceparent FROM message \
+    let text = "SELECT id, conversation_id, record, traceparent FROM message \
                WHERE id = $1 AND ($2 = '' OR tenant = $2)";
-    let row = sqlx::query(sql)
-        .bind(id)
-        .bind(tenant)
-        .fetch_optional(database.readers())
-        .await?;
-    row.map(stored_message).transpose()
-}
-
-fn numbered_message(row: &sqlx::sqlite::SqliteRow) -> Result<(i64, StoredMessage), StorageError> {
-    let stored = StoredMessage {
-        conversation: message_owner(row)?,
-        message: parse("message", row.get(0), row.get(2))?,
-        traceparent: row.get(3),
-    };
-    Ok((row.get(4), stored))
-}
-
-fn message_owner(row: &sqlx::sqlite::SqliteRow) -> Result<ConversationId, StorageError> {
-    conversation_id("message", row.get(1))
-}
-
-/// Messages whose text has all words of `query`, newest first, after `before`; each with its place
-/// in the index.
-pub(crate) async fn search(
-    database: &SqliteFile,
-    tenant: &str,
-    query: &str,
-    before: Option<i64>,
-    most: i64,
-) -> Result<Vec<(i64, StoredMessage)>, StorageError> {
-    let Some(words) = match_expression(query) else {
-        return Ok(Vec::new());
-    };
-    let sql = "SELECT m.id, m.conversation_id, m.record, m.traceparent, t.place FROM \
-               (SELECT message_id, MAX(rowid) AS place FROM message_text \
-                WHERE message_text MATCH $1 AND ($2 = '' OR tenant = $2) GROUP BY message_id) t \
-               JOIN message m ON m.id = t.message_id WHERE t.place < $3 \
-               ORDER BY t.place DESC LIMIT $4";
-    let rows = sqlx::query(sql)
-        .bind(words)
-        .bind(tenant)
-        .bind(before.unwrap_or(i64::MAX))
-        .bind(most)
-        .fetch_all(database.readers())
-        .await?;
-    rows.iter().map(numbered_message).collect()
-}
-
-/// Every word as a quoted term, so that nothing a person types is an operator.
-fn match_expression(query: &str) -> Option<String> {
-    let words: Vec<String> = query
-        .split_whitespace()
-        .filter(|word| word.chars().any(char::is_alphanumeric))
-        .map(|word| format!("text:\"{}\"", word.replace('"', "\"\"")))
-        .collect();
-    (!words.is_empty()).then(|| words.join(" AND "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::match_expression;
-
-    #[test]
-    fn words_are_terms_and_never_operators() {
-        assert_eq!(match_expression("  \t-- "), None);
-        let expression = match_expression("a\"b OR NEAR(c)").unwrap();
-        assert_eq!(
-            expression,
-            "text:\"a\"\"b\" AND text:\"OR\" AND text:\"NEAR(c)\""
-        );
-    }
+    let row = sql(text).bind(id).bind(tenant);
+    let row = row.fetch_optional(database).await?;
+    row.map(|row| stored_message(&row, 0)).transpose()
 }

@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 
 use core_conversation::{History, invariants};
-use lib_storage::{SqliteFile, StorageError};
+use lib_storage::{Database, StorageError, sql};
 use serde::Serialize;
-use sqlx::Row as _;
 
 use super::log::{Filter, after};
 use super::write::LogEvent;
@@ -31,15 +30,14 @@ const PAGE: usize = 1_000;
 ///
 /// # Errors
 /// When the database cannot be read.
-pub(crate) async fn verify_replay(database: &SqliteFile) -> Result<Report, StorageError> {
+pub(crate) async fn verify_replay(database: &Database) -> Result<Report, StorageError> {
     let mut report = Report::default();
-    let ids: Vec<String> = sqlx::query_scalar(
+    let ids = sql(
         "SELECT id FROM conversation UNION SELECT DISTINCT conversation_id FROM event \
          WHERE conversation_id <> '' ORDER BY 1",
-    )
-    .fetch_all(database.readers())
-    .await?;
-    for id in ids {
+    );
+    for row in ids.fetch_all(database).await? {
+        let id: String = row.get(0)?;
         let history = fold(database, &id, &mut report).await?;
         compare(database, &id, &history, &mut report).await?;
         report.conversations += 1;
@@ -47,11 +45,7 @@ pub(crate) async fn verify_replay(database: &SqliteFile) -> Result<Report, Stora
     Ok(report)
 }
 
-async fn fold(
-    database: &SqliteFile,
-    id: &str,
-    report: &mut Report,
-) -> Result<History, StorageError> {
+async fn fold(database: &Database, id: &str, report: &mut Report) -> Result<History, StorageError> {
     let filter = Filter {
         conversation: id.to_owned(),
         ..Filter::default()
@@ -86,7 +80,7 @@ async fn fold(
 }
 
 async fn compare(
-    database: &SqliteFile,
+    database: &Database,
     id: &str,
     history: &History,
     report: &mut Report,
@@ -134,15 +128,14 @@ fn text<T: Serialize>(what: &T) -> String {
 }
 
 async fn rows(
-    database: &SqliteFile,
-    sql: &'static str,
+    database: &Database,
+    text: &'static str,
     id: &str,
 ) -> Result<BTreeMap<String, String>, StorageError> {
-    let rows = sqlx::query(sql)
-        .bind(id)
-        .fetch_all(database.readers())
-        .await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    let rows = sql(text).bind(id).fetch_all(database).await?;
+    rows.iter()
+        .map(|row| Ok((row.get(0)?, row.get(1)?)))
+        .collect()
 }
 
 fn differ(

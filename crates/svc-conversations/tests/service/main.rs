@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+use lib_storage::Engine;
+
+/// Where this suite keeps its records.
+const ENGINE: Engine = Engine::Sqlite;
+
 mod desk;
 mod edges;
 mod inbound;

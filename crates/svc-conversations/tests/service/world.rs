@@ -4,7 +4,7 @@ use core_types::{
     ContactIdentity, Content, DeliveryStatus, Fact, FactBody, InboundMessage, NumberId,
     StatusUpdate, Timestamp, WabaId, WhatsAppMessageId,
 };
-use lib_platform::{AuthorizedChannel, Clock, IdSource, Parts, Role};
+use lib_platform::{Authenticator, AuthorizedChannel, Clock, IdSource, Parts, Role};
 use lib_proto::accounts::directory_service_server::DirectoryServiceServer;
 use lib_proto::conversations::conversation_log_service_client::ConversationLogServiceClient;
 use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
@@ -13,8 +13,12 @@ use lib_proto::conversations::{self as pb, log_entry::Event};
 use lib_proto::flow_runner::flow_runner_service_server::FlowRunnerServiceServer;
 use lib_proto::templates::template_service_server::TemplateServiceServer;
 use lib_proto::timestamp_to_proto;
-use lib_testkit::{Host, SERVICE, context, user, within};
+use lib_storage::lease::Member;
+use lib_storage::{Engine, PostgresSettings, Profile, Servers, Storage};
+use lib_testkit::servers::PostgresServer;
+use lib_testkit::{Host, SERVICE, context, tokens, user, within};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tonic::Streaming;
 
 use crate::peers::{Flows, Templates, accounts};
@@ -22,85 +26,147 @@ use crate::peers::{Flows, Templates, accounts};
 /// When every test begins, in Unix seconds.
 const START: i64 = 1_795_000_000;
 
-/// A running service.
+/// A service that runs, maybe as several replicas.
 pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) flows: Flows,
-    folder: TempDir,
+    pub(crate) storage: Storage,
+    /// By number; empty places are replicas that do not run.
+    pub(crate) replicas: Vec<Option<Host>>,
     ids: IdSource,
     peers: Host,
-    /// Empty only while it is started again.
-    running: Option<Host>,
+    folder: TempDir,
+    /// Where the records are, if not in a file. It ends with the world.
+    pub(crate) server: Option<PostgresServer>,
 }
 
 impl World {
+    /// One replica, on the engine of this suite.
     pub(crate) async fn start() -> Self {
+        Self::start_on(crate::ENGINE, 1).await
+    }
+
+    /// So many replicas on `engine`.
+    pub(crate) async fn start_on(engine: Engine, replicas: usize) -> Self {
         let clock = Clock::virtual_at(Timestamp::from_seconds(START).unwrap());
         let flows = Flows::default();
         let parts = Parts::new()
             .grpc(DirectoryServiceServer::new(accounts()))
             .grpc(FlowRunnerServiceServer::new(flows.clone()))
             .grpc(TemplateServiceServer::new(Templates));
+        let folder = TempDir::new().unwrap();
+        let (storage, server) = match engine {
+            Engine::Sqlite => {
+                let folder = folder.path().to_owned();
+                (Storage::Embedded { folder }, None)
+            }
+            Engine::Postgres => {
+                let server = PostgresServer::start().await;
+                let postgres = Some(PostgresSettings {
+                    url: server.create_database().await,
+                    connections: 8,
+                });
+                let servers = Servers {
+                    postgres,
+                    redis: None,
+                    profile: Profile::A,
+                };
+                (Storage::Servers(servers), Some(server))
+            }
+        };
         let mut world = Self {
             peers: Host::peer(parts, &clock).await,
             clock,
             flows,
-            folder: TempDir::new().unwrap(),
+            storage,
+            replicas: Vec::new(),
             ids: IdSource::counted(),
-            running: None,
+            folder,
+            server,
         };
-        world.run().await;
+        for number in 0..replicas {
+            world.replicas.push(None);
+            world.run(number).await;
+        }
         world
     }
 
-    async fn run(&mut self) {
+    /// Starts a replica.
+    pub(crate) async fn run(&mut self, number: usize) {
         let mut context = context(self.folder.path(), &self.clock, &self.peers.url);
         // Ids go on where they were: what is stored has its own.
         context.ids = self.ids.clone();
+        context.storage = self.storage.clone();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        context.me = Member {
+            name: format!("replica-{number}"),
+            address: format!("http://{}", listener.local_addr().unwrap()),
+        };
         let config = svc_conversations::Config::default();
         let parts = svc_conversations::start(config, context.clone());
+        let parts = parts.await.unwrap();
         let users = [
             ("ada", user("acme", "ada", Role::Agent)),
             ("bob", user("acme", "bob", Role::Agent)),
             ("sue", user("acme", "sue", Role::Supervisor)),
             ("eve", user("other", "eve", Role::Administrator)),
         ];
-        let running = Host::start(parts.await.unwrap(), &context, &users).await;
-        self.running = Some(running);
+        let who = Authenticator::new(self.clock.clone(), tokens(&users), None);
+        let running = Host::serve(listener, parts, &context.life, who).await;
+        self.replicas[number] = Some(running);
     }
 
-    /// Stops the service and starts it again on the same files.
+    /// Stops the service and starts it again on the same records.
     pub(crate) async fn restart(&mut self) {
-        self.running.take().unwrap().stop().await;
-        self.run().await;
+        self.replicas[0].take().unwrap().stop().await;
+        self.run(0).await;
     }
 
     /// What is stored and does not follow from the log.
     pub(crate) async fn differences(&self) -> Vec<String> {
-        let report = svc_conversations::verify_replay_of(self.folder.path()).await;
+        let report = svc_conversations::verify_replay_of(&self.storage).await;
         report.unwrap().differences
     }
 
     /// Changes what is stored, behind the service's back.
-    pub(crate) async fn tamper(&self, sql: &'static str) {
-        let file = self.folder.path().join("conversations.db");
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
-        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-        let done = sqlx::query(sql).execute(&pool).await.unwrap();
-        assert!(done.rows_affected() > 0);
+    pub(crate) async fn tamper(&self, text: &'static str) {
+        let touched = match &self.server {
+            None => {
+                let file = self.folder.path().join("conversations.db");
+                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+                let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+                sqlx::query(text)
+                    .execute(&pool)
+                    .await
+                    .unwrap()
+                    .rows_affected()
+            }
+            Some(_) => {
+                let servers = self.storage.servers().unwrap();
+                let url = &servers.postgres.as_ref().unwrap().url;
+                let url = format!("{url}?options=-csearch_path%3Dconversations");
+                let pool = sqlx::PgPool::connect(&url).await.unwrap();
+                sqlx::query(text)
+                    .execute(&pool)
+                    .await
+                    .unwrap()
+                    .rows_affected()
+            }
+        };
+        assert!(touched > 0);
     }
 
     /// Everything stored is what the log says.
     pub(crate) async fn verify(&self) {
-        let report = svc_conversations::verify_replay_of(self.folder.path())
-            .await
-            .unwrap();
+        let report = svc_conversations::verify_replay_of(&self.storage).await;
+        let report = report.unwrap();
         assert_eq!(report.differences, Vec::<String>::new());
         assert!(report.events > 0);
     }
 
     fn channel(&self, token: &str) -> AuthorizedChannel {
-        self.running.as_ref().unwrap().channel(token)
+        let running = self.replicas.iter().flatten().next();
+        running.unwrap().channel(token)
     }
 
     pub(crate) fn people(&self, token: &str) -> ConversationServiceClient<AuthorizedChannel> {
@@ -120,20 +186,25 @@ impl World {
     }
 
     pub(crate) async fn receive_items(&self, facts: Vec<Fact>) -> Vec<pb::ReceiveResult> {
-        let items = facts.iter().map(|fact| pb::ReceivedItem {
-            fact: Some(fact.into()),
-            admitted_at: Some(timestamp_to_proto(self.clock.now())),
-            traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
-        });
-        let request = pb::ReceiveRequest {
-            items: items.collect(),
-        };
+        let request = self.items(&facts);
         self.log()
             .receive(request)
             .await
             .unwrap()
             .into_inner()
             .results
+    }
+
+    /// Items as ingress hands them on.
+    pub(crate) fn items(&self, facts: &[Fact]) -> pb::ReceiveRequest {
+        let items = facts.iter().map(|fact| pb::ReceivedItem {
+            fact: Some(fact.into()),
+            admitted_at: Some(timestamp_to_proto(self.clock.now())),
+            traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
+        });
+        pb::ReceiveRequest {
+            items: items.collect(),
+        }
     }
 
     /// A customer says something, and it is taken in.
@@ -221,28 +292,18 @@ impl World {
             cursor: cursor.to_owned(),
             ..pb::WatchRequest::default()
         };
-        let stream = self
-            .people(token)
-            .watch(request)
-            .await
-            .unwrap()
-            .into_inner();
-        Follower {
-            stream,
-            waiting: Vec::new(),
-        }
+        let stream = self.people(token).watch(request).await.unwrap();
+        Follower::of(stream.into_inner())
     }
 
     /// Follows what is to be sent.
     pub(crate) async fn outbox(&self) -> Intents {
         let request = pb::WatchOutboxRequest {
             sender: "test".to_owned(),
+            ..pb::WatchOutboxRequest::default()
         };
-        let stream = self.log().watch_outbox(request).await.unwrap().into_inner();
-        Intents {
-            stream,
-            waiting: Vec::new(),
-        }
+        let stream = self.log().watch_outbox(request).await.unwrap();
+        Intents::of(stream.into_inner())
     }
 
     pub(crate) async fn grant(&self, message: &str, attempt: u32) -> bool {
@@ -329,6 +390,11 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
+    pub(crate) fn of(stream: Streaming<pb::WatchResponse>) -> Self {
+        let waiting = Vec::new();
+        Self { stream, waiting }
+    }
+
     pub(crate) async fn next(&mut self) -> pb::LogEntry {
         while self.waiting.is_empty() {
             let answer = within(self.stream.message()).await.unwrap().unwrap();
@@ -367,6 +433,11 @@ pub(crate) struct Intents {
 }
 
 impl Intents {
+    pub(crate) fn of(stream: Streaming<pb::WatchOutboxResponse>) -> Self {
+        let waiting = Vec::new();
+        Self { stream, waiting }
+    }
+
     pub(crate) async fn next(&mut self) -> pb::OutboxIntent {
         while self.waiting.is_empty() {
             let answer = within(self.stream.message()).await.unwrap().unwrap();
