@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod checker;
+mod cluster;
 mod config;
 mod conversation;
 mod demo;
@@ -13,4 +14,5 @@ mod parked;
 mod readme;
 mod roles;
 mod start;
+mod terminal;
 mod trace;
