@@ -180,3 +180,35 @@ pub(crate) async fn place_old_rows(database: &Database) -> Result<(), StorageErr
     }
     tx.commit().await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_of_the_first_version_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        let old = Database::open_file(&path, &[FIRST]).await.unwrap();
+        let mut tx = old.begin().await.unwrap();
+        for text in [
+            "INSERT INTO conversation VALUES ('c1', 'acme', 'n1', '', '', '', 'Zoe', 0, '{}')",
+            "INSERT INTO timer VALUES ('c1', 5)",
+            "INSERT INTO outbox VALUES ('c1', 0, 'c1.m1', 1)",
+            "INSERT INTO event VALUES (7, 'acme', 'c1', '', 1, 0, 'n1', '', '', '{}')",
+        ] {
+            sql(text).execute(&mut tx).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        drop(old);
+        let now = Database::open_file(&path, MIGRATIONS).await.unwrap();
+        place_old_rows(&now).await.unwrap();
+        assert_eq!(log::head(&now).await.unwrap(), 7);
+        let timers = log::timers(&now, part_of("n1")).await.unwrap();
+        assert_eq!(timers.len(), 1);
+        let row = sql("SELECT o.part, c.folded_name FROM outbox o JOIN conversation c ON 1 = 1");
+        let row = row.fetch_one(&now).await.unwrap();
+        assert_eq!(row.get::<i64>(0).unwrap(), i64::from(part_of("n1")));
+        assert_eq!(row.text(1).unwrap(), "zoe");
+    }
+}
