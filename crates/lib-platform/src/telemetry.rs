@@ -88,7 +88,11 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
             .boxed(),
     };
     let ours = TRACED.map(|name| (name, LevelFilter::DEBUG));
+    // Thread, line and idle time of every span cost more than they tell.
     let traces = tracing_opentelemetry::layer()
+        .with_threads(false)
+        .with_location(false)
+        .with_tracked_inactivity(false)
         .with_tracer(provider.tracer("frontdesk"))
         .with_filter(Targets::new().with_targets(ours));
     let _ = tracing_subscriber::registry()

@@ -15,6 +15,10 @@ use lib_platform::{Authenticator, Clock, Context, IdSource, Lifecycle, Listeners
 use lib_storage::{RedisSettings, Servers, Storage};
 use tokio::net::TcpListener;
 
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The secret the driver signs with.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
