@@ -23,9 +23,15 @@ struct Args {
     /// Start of the seeds.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// How many seeds; the form decides without it.
+    #[arg(long)]
+    seeds: Option<u64>,
     /// Only scenarios of this name; may be given several times.
     #[arg(long)]
     scenario: Vec<String>,
+    /// Only this installation: `all-in-one` or `replicated`.
+    #[arg(long)]
+    topology: Option<String>,
     /// Leave out the losses of power of Redis and PostgreSQL alone.
     #[arg(long)]
     no_proofs: bool,
@@ -76,14 +82,10 @@ async fn session(args: &Args) -> anyhow::Result<bool> {
         .keep
         .clone()
         .unwrap_or_else(|| temporary.path().to_owned());
-    let wanted = |scenario: &&Scenario| {
-        let named = args.scenario.iter().any(|name| name == scenario.name);
-        named || (args.scenario.is_empty() && (args.full || scenario.quick))
-    };
-    let scenarios: Vec<&Scenario> = ALL.iter().filter(wanted).collect();
+    let runs = runs(args);
     anyhow::ensure!(
-        !scenarios.is_empty(),
-        "there is no scenario of that name; there are: {}",
+        !runs.is_empty(),
+        "there is no such scenario; there are: {}",
         names()
     );
     let mut report = Report {
@@ -96,14 +98,14 @@ async fn session(args: &Args) -> anyhow::Result<bool> {
     if let Some(path) = &args.mutants {
         report.mutants = serde_json::from_slice(&std::fs::read(path)?)?;
     }
-    let seeds = if args.full { 3 } else { 1 };
+    let seeds = args.seeds.unwrap_or(if args.full { 3 } else { 1 });
     for seed in args.seed..args.seed + seeds {
-        for scenario in &scenarios {
+        for (scenario, topology) in &runs {
             let plan = Plan {
                 seed,
                 quick: !args.full,
-                topology: Topology::AllInOne,
-                folder: folder.join(format!("{}-{seed}", scenario.name)),
+                topology: *topology,
+                folder: folder.join(format!("{}-{topology:?}-{seed}", scenario.name)),
             };
             let kept = plan.folder.clone();
             let verdict = run(scenario, plan).await?;
@@ -151,8 +153,38 @@ async fn session(args: &Args) -> anyhow::Result<bool> {
     Ok(report.is_good())
 }
 
+/// What is run: the named scenarios wherever they can, or all of the form asked for.
+fn runs(args: &Args) -> Vec<(&'static Scenario, Topology)> {
+    let mut runs = Vec::new();
+    for scenario in &ALL {
+        let named = args.scenario.iter().any(|name| name == scenario.name);
+        let topologies = match (args.scenario.is_empty(), named) {
+            (true, _) if args.full => scenario.full,
+            (true, _) => scenario.quick,
+            (false, true) => scenario.full,
+            (false, false) => continue,
+        };
+        for topology in topologies {
+            let name = match topology {
+                Topology::AllInOne => "all-in-one",
+                Topology::Replicated => "replicated",
+            };
+            if args.topology.as_ref().is_none_or(|wanted| wanted == name) {
+                runs.push((scenario, *topology));
+            }
+        }
+    }
+    runs
+}
+
 async fn run(scenario: &Scenario, plan: Plan) -> anyhow::Result<Verdict> {
-    let (name, seed, began) = (scenario.name, plan.seed, Instant::now());
+    let (seed, began) = (plan.seed, Instant::now());
+    let place = if plan.topology == Topology::AllInOne {
+        ""
+    } else {
+        " x2"
+    };
+    let name = format!("{}{place}", scenario.name);
     let verdict = (scenario.run)(plan)
         .await
         .with_context(|| format!("{name}, seed {seed}"))?;
@@ -163,7 +195,7 @@ async fn run(scenario: &Scenario, plan: Plan) -> anyhow::Result<Verdict> {
         _ => "FAIL",
     };
     println!(
-        "{word:<5} {name:<14} seed {seed} {:>4.0} s: {} events, {} intents, {} in doubt, copies {}+{}, {} faults ({} hit), {} offers",
+        "{word:<5} {name:<17} seed {seed} {:>4.0} s: {} events, {} intents, {} in doubt, copies {}+{}, {} faults ({} hit), {} offers",
         began.elapsed().as_secs_f64(),
         counts.events,
         counts.intents,

@@ -3,6 +3,7 @@
 mod bench;
 mod checks;
 mod cluster;
+mod survive;
 mod tools;
 
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ enum Command {
     Ci,
     /// Measure. Each benchmark asserts that what it measures is right.
     Bench(bench::Args),
+    /// Strike a whole installation and check what it promises.
+    Survive(survive::Args),
     /// Every role as a process of its own, with PostgreSQL and Redis, on this machine.
     Cluster(cluster::Args),
 }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Test => checks::test(),
         Command::Ci => checks::ci(),
         Command::Bench(args) => bench::run_bench(&args),
+        Command::Survive(args) => survive::survive(&args),
         Command::Cluster(args) => cluster::run_cluster(&args),
     };
     match outcome {

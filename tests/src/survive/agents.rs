@@ -183,7 +183,9 @@ impl Life {
                     self.serve(engagement);
                 }
                 let offers = snapshot.offers.into_iter();
-                return offers.fold(false, |gone, offer| self.on_offer(&offer, commands) || gone);
+                // Every offer is looked at, also behind one that makes the agent vanish.
+                let vanishing = offers.filter(|offer| self.on_offer(offer, commands));
+                return vanishing.count() > 0;
             }
             Event::Offered(offer) => return self.on_offer(&offer, commands),
             Event::Assigned(engagement) | Event::WrapUp(engagement) => self.serve(engagement),

@@ -154,7 +154,7 @@ impl Graph {
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let graph = serving.clone();
-                tokio::spawn(async move { graph.serve(socket).await });
+                tokio::spawn(Box::pin(async move { graph.serve(socket).await }));
             }
         });
         graph
@@ -445,7 +445,7 @@ async fn read_request(
     socket: &mut TcpStream,
     kept: &mut Vec<u8>,
 ) -> io::Result<Option<(String, Vec<u8>)>> {
-    let mut chunk = [0; 16_384];
+    let mut chunk = vec![0; 16_384];
     let head_end = loop {
         if let Some(at) = kept.windows(4).position(|four| four == b"\r\n\r\n") {
             break at + 4;

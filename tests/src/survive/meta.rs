@@ -122,13 +122,13 @@ impl Meta {
             "recipient_id": to, "biz_opaque_callback_data": status.intent,
         });
         // Meta tells prices with `sent` and with one of `delivered` and `read`.
-        if status.status != "failed" {
+        if status.status == "failed" {
+            update["errors"] = json!([{"code": 131_026, "title": "Message undeliverable"}]);
+        } else {
             let free = status.category == "service";
             update["pricing"] = json!({"billable": !free, "pricing_model": "PMP",
                 "category": status.category,
                 "type": if free { "free_customer_service" } else { "regular" }});
-        } else {
-            update["errors"] = json!([{"code": 131_026, "title": "Message undeliverable"}]);
         }
         change(line, "statuses", vec![update], json!([]))
     }

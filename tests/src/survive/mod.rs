@@ -13,6 +13,7 @@ pub mod meta;
 pub mod nemesis;
 pub mod powerloss;
 pub mod proxy;
+pub mod replicated;
 pub mod report;
 pub mod run;
 pub mod scenarios;

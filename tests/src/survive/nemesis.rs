@@ -80,7 +80,7 @@ impl Run {
     }
 
     /// SIGTERM and a new start. Whether it ended cleanly.
-    pub async fn restart(&mut self, part: &str) -> bool {
+    pub fn restart(&mut self, part: &str) -> bool {
         let in_flight = self.in_flight();
         self.meta.fault_began();
         let stopped = tokio::task::block_in_place(|| self.subject().stop(part));
@@ -92,56 +92,80 @@ impl Run {
         stopped.clean
     }
 
-    /// Starts a part anew so that it dies at a failpoint, waits until it has, and starts it again.
-    /// Whether it died there.
-    pub async fn die_at(&mut self, part: &str, failpoint: &str) -> bool {
-        tokio::task::block_in_place(|| self.subject().kill(part));
-        self.begin(part, failpoint);
+    /// Starts all that do `role`'s work anew so that one dies at a failpoint; waits until one has,
+    /// and starts them all again. Whether one died there.
+    pub async fn die_at(&mut self, role: &str, failpoint: &str) -> bool {
+        let parts = self.subject().parts_of(role);
+        self.arm(&parts, failpoint);
         let since = Instant::now();
-        loop {
+        let mut struck = None;
+        while struck.is_none() && since.elapsed() < REACHED_WITHIN {
             let in_flight = self.in_flight();
-            let ended = self.subject().has_ended(part);
-            if ended {
-                self.meta.fault_began();
-                self.note_fault(
-                    &format!("failpoint {failpoint}"),
-                    part,
-                    true,
-                    in_flight.max(1),
-                );
-                self.begin(part, "");
-                return true;
-            }
-            if since.elapsed() > REACHED_WITHIN {
-                return false;
-            }
+            let died = |part: &&String| self.subject().has_ended(part);
+            struck = parts
+                .iter()
+                .find(died)
+                .map(|part| (part.clone(), in_flight));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        if let Some((part, in_flight)) = &struck {
+            self.meta.fault_began();
+            self.note_fault(
+                &format!("failpoint {failpoint}"),
+                part,
+                true,
+                (*in_flight).max(1),
+            );
+        }
+        self.disarm(&parts);
+        struck.is_some()
     }
 
-    /// Starts a part anew so that it suspends itself at a failpoint; waits until it has, lets it
-    /// lie for `lie`, and wakes it.
-    pub async fn freeze_at(&mut self, part: &str, failpoint: &str, lie: Duration) -> bool {
-        tokio::task::block_in_place(|| self.subject().kill(part));
-        self.begin(part, failpoint);
-        let pid = self.subject().pid(part);
+    /// Starts all that do `role`'s work anew so that one suspends itself at a failpoint; waits until
+    /// one has, lets it lie for `lie`, and wakes it.
+    pub async fn freeze_at(&mut self, role: &str, failpoint: &str, lie: Duration) -> bool {
+        let parts = self.subject().parts_of(role);
+        self.arm(&parts, failpoint);
         let since = Instant::now();
-        while pid.and_then(state_of) != Some('T') {
-            if since.elapsed() > REACHED_WITHIN {
-                return false;
-            }
+        let mut frozen = None;
+        while frozen.is_none() && since.elapsed() < REACHED_WITHIN {
+            let lies = |part: &&String| self.subject().pid(part).and_then(state_of) == Some('T');
+            frozen = parts.iter().find(lies).cloned();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        let Some(part) = frozen else {
+            self.disarm(&parts);
+            return false;
+        };
         let in_flight = self.in_flight();
         self.meta.fault_began();
         self.note_fault(
             &format!("failpoint {failpoint}"),
-            part,
+            &part,
             true,
             in_flight.max(1),
         );
+        // The others would lie down too, one after another.
+        let others: Vec<String> = parts.into_iter().filter(|other| *other != part).collect();
+        self.disarm(&others);
         tokio::time::sleep(lie).await;
-        self.subject().resume(part);
+        self.subject().resume(&part);
         true
+    }
+
+    fn arm(&mut self, parts: &[String], failpoint: &str) {
+        for part in parts {
+            tokio::task::block_in_place(|| self.subject().kill(part));
+            self.begin(part, failpoint);
+        }
+    }
+
+    fn disarm(&mut self, parts: &[String]) {
+        for part in parts {
+            if !self.subject().has_ended(part) {
+                tokio::task::block_in_place(|| self.subject().kill(part));
+            }
+            self.begin(part, "");
+        }
     }
 }

@@ -84,11 +84,21 @@ impl Disk {
 
     /// Puts a program's files on this disk.
     pub fn lend_to(&self, command: &mut Command) {
-        command
-            .env("LD_PRELOAD", &self.library)
-            .env("SURVIVE_DISK_LOG", &self.log)
-            .env("SURVIVE_DISK_SWITCHES", &self.switches)
-            .env("SURVIVE_DISK_LIES", if self.lies { "1" } else { "0" });
+        command.envs(self.environment());
+    }
+
+    /// The environment of a program whose files lie on this disk.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let lies = if self.lies { "1" } else { "0" };
+        let text = |path: &Path| path.display().to_string();
+        [
+            ("LD_PRELOAD", text(&self.library)),
+            ("SURVIVE_DISK_LOG", text(&self.log)),
+            ("SURVIVE_DISK_SWITCHES", text(&self.switches)),
+            ("SURVIVE_DISK_LIES", lies.to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
     }
 
     /// Lets programs of other users write the disk's log.
@@ -99,6 +109,14 @@ impl Disk {
         use std::os::unix::fs::PermissionsExt as _;
         let all = std::fs::Permissions::from_mode(0o666);
         std::fs::set_permissions(&self.log, all).expect("the disk's log is ours");
+        // Every folder on the way must let them through.
+        for folder in self.log.ancestors().skip(1) {
+            if let Ok(about) = std::fs::metadata(folder) {
+                let mode = about.permissions().mode();
+                let _ =
+                    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode | 0o11));
+            }
+        }
     }
 
     /// From now on every write fails: the disk is full. Or not any more.

@@ -160,7 +160,7 @@ impl Report {
         let intents = sum(|verdict| verdict.counts.intents);
         let faults = sum(|verdict| verdict.counts.faults.0);
         let hits = sum(|verdict| verdict.counts.faults.1);
-        let share = if faults == 0 { 0 } else { hits * 100 / faults };
+        let share = (hits * 100).checked_div(faults).unwrap_or(0);
         let mut recoveries: Vec<u64> = self
             .verdicts
             .iter()

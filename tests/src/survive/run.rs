@@ -31,6 +31,7 @@ use super::history::History;
 use super::meta::{Line, Meta};
 use super::powerloss::Disk;
 use super::proxy::Proxy;
+use super::replicated::Replicated;
 use super::stores::{Reader, Stores};
 use super::subject::{AllInOne, STOP_WITHIN, Subject, descriptors, memory};
 
@@ -40,8 +41,10 @@ pub const QUEUES: [&str; 2] = ["sales", "support"];
 pub const PATH: [&str; 3] = ["Hi", "7", "2"];
 /// Longest wait for everything to settle.
 const SETTLE: Duration = Duration::from_secs(90);
+/// How long billing may lag behind entries that cost nothing.
+const BILLED: Duration = Duration::from_secs(3);
 /// Without any change for this long, it has settled as far as it will.
-const STUCK: Duration = Duration::from_secs(20);
+const STUCK: Duration = Duration::from_secs(30);
 
 /// Which installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +52,8 @@ const STUCK: Duration = Duration::from_secs(20);
 pub enum Topology {
     /// One process, embedded storage.
     AllInOne,
+    /// Two replicas of each role, PostgreSQL, Redis.
+    Replicated,
 }
 
 /// What became of one run.
@@ -170,18 +175,11 @@ impl Run {
             graph_url = format!("http://{}", proxy.address);
             proxies.push(proxy);
         }
-        let Topology::AllInOne = topology;
-        let (attempt, quiet) = (
-            setup.attempt_seconds.to_string(),
-            setup.quiet_seconds.to_string(),
-        );
-        let options = ["--attempt-seconds", &attempt, "--quiet-seconds", &quiet];
-        let mut subject = AllInOne::new(folder, &graph_url, &options);
         let disk = setup.disk.then(|| Disk::build(folder, setup.disk_lies));
-        if let Some(disk) = &disk {
-            subject.on_disk(disk.clone());
-        }
-        let mut subject: Box<dyn Subject> = Box::new(subject);
+        let seconds = (setup.attempt_seconds, setup.quiet_seconds);
+        let mut subject = tokio::task::block_in_place(|| {
+            build(folder, &graph_url, topology, seconds, disk.clone())
+        });
         for part in subject.parts() {
             tokio::task::block_in_place(|| subject.start(&part, ""));
         }
@@ -468,7 +466,7 @@ impl Run {
                 let quiet = self.graph.telling() == 0
                     && self.meta.in_flight() == 0
                     && stores.inbox.waiting_deliveries == 0
-                    && stores.billed_to == stores.head
+                    && (stores.billed_to == stores.head || changed.elapsed() > BILLED)
                     && (!self.agents || all_served(&stores));
                 let now = (stores.head.clone(), found.len());
                 if now != last {
@@ -545,7 +543,9 @@ impl Run {
         }
         let memory = self.memory();
         let open = self.descriptors();
-        if open > self.idle_descriptors * 11 / 10 + 40 {
+        let parts = self.subject().parts().len();
+        // Pools of connections grow to their size once.
+        if open > self.idle_descriptors * 11 / 10 + 40 * parts {
             let idle = self.idle_descriptors;
             self.broken(
                 "I31",
@@ -559,7 +559,9 @@ impl Run {
             self.facts.replay_differences = replay.differences;
         }
         self.facts.log_lines = self.log_lines();
-        self.facts.secrets.extend(self.secrets(&stores));
+        let secrets = self.subject().secrets();
+        self.facts.secrets.extend(secrets);
+        self.facts.secrets.extend(customers(&stores));
         let history = self.history.entries();
         // What only a stopped installation shows is added to what the settled one said.
         let all = checker::check(&history, &stores, &self.facts);
@@ -585,7 +587,7 @@ impl Run {
     }
 
     /// Stops everything without asking what became of it.
-    pub async fn abandon(mut self) {
+    pub fn abandon(mut self) {
         self.agents_are(Mode::Gone);
         for task in self.bots.drain(..).chain(self.customers.drain(..)) {
             task.abort();
@@ -626,18 +628,6 @@ impl Run {
             .collect()
     }
 
-    /// Credentials and every customer's digits.
-    fn secrets(&self, stores: &Stores) -> BTreeSet<String> {
-        let phones = stores.conversations.iter();
-        let mut secrets: BTreeSet<String> = phones
-            .map(|one| one.contact.clone().unwrap_or_default().phone)
-            .filter(|phone| phone.len() > 6)
-            .collect();
-        secrets
-            .extend(["dev-app-secret", "dev-graph-token", "dev-verify-token"].map(str::to_owned));
-        secrets
-    }
-
     /// A channel with any token, for those who should be refused.
     ///
     /// # Panics
@@ -645,6 +635,38 @@ impl Run {
     pub fn stranger(&self, service: &str, token: &str) -> lib_platform::AuthorizedChannel {
         connect(&self.subject().service(service), token).expect("a plain token")
     }
+}
+
+/// Credentials of development and every customer's digits: none may stand in a log.
+fn customers(stores: &Stores) -> BTreeSet<String> {
+    let phones = stores.conversations.iter();
+    let mut secrets: BTreeSet<String> = phones
+        .map(|one| one.contact.clone().unwrap_or_default().phone)
+        .filter(|phone| phone.len() > 6)
+        .collect();
+    secrets.extend(["dev-app-secret", "dev-graph-token", "dev-verify-token"].map(str::to_owned));
+    secrets
+}
+
+fn build(
+    folder: &Path,
+    graph_url: &str,
+    topology: Topology,
+    seconds: (u64, u64),
+    disk: Option<Disk>,
+) -> Box<dyn Subject> {
+    if topology == Topology::Replicated {
+        // A role takes no shorter quiet window than this.
+        let seconds = (seconds.0, seconds.1.max(10));
+        return Box::new(Replicated::new(folder, graph_url, seconds, disk));
+    }
+    let (attempt, quiet) = (seconds.0.to_string(), seconds.1.to_string());
+    let options = ["--attempt-seconds", &attempt, "--quiet-seconds", &quiet];
+    let mut subject = AllInOne::new(folder, graph_url, &options);
+    if let Some(disk) = disk {
+        subject.on_disk(disk);
+    }
+    Box::new(subject)
 }
 
 /// Nobody waits for an agent, and no agent has anybody in hand.

@@ -15,7 +15,8 @@ use lib_proto::ingress::{
 };
 use lib_proto::routing::routing_service_client::RoutingServiceClient;
 use lib_proto::routing::{
-    Agent, GetQueueStateRequest, ListAgentsRequest, ListQueuesRequest, QueueState,
+    Agent, GetQueueStateRequest, ListAgentsRequest, ListOffersRequest, ListQueuesRequest, Offer,
+    QueueState,
 };
 use tonic::Status;
 
@@ -43,6 +44,8 @@ pub struct Stores {
     pub inbox: Inbox,
     /// Agents.
     pub agents: Vec<Agent>,
+    /// Offers of all agents.
+    pub offers: Vec<Offer>,
     /// Queues.
     pub queues: Vec<QueueState>,
     /// All journals.
@@ -209,6 +212,9 @@ impl Reader {
             .list_agents(ListAgentsRequest::default())
             .await?;
         stores.agents = agents.into_inner().agents;
+        for agent in &stores.agents {
+            self.offers(&agent.id, &mut stores.offers).await?;
+        }
         let queues = self
             .routing
             .list_queues(ListQueuesRequest::default())
@@ -219,6 +225,26 @@ impl Reader {
             stores.queues.push(state);
         }
         Ok(())
+    }
+
+    async fn offers(&mut self, agent: &str, found: &mut Vec<Offer>) -> Result<(), Status> {
+        let mut request = ListOffersRequest {
+            agent_id: agent.to_owned(),
+            page_size: 500,
+            ..Default::default()
+        };
+        loop {
+            let page = self
+                .routing
+                .list_offers(request.clone())
+                .await?
+                .into_inner();
+            found.extend(page.offers);
+            if page.next_page_token.is_empty() {
+                return Ok(());
+            }
+            request.page_token = page.next_page_token;
+        }
     }
 
     async fn money(&mut self, stores: &mut Stores) -> Result<(), Status> {

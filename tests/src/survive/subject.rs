@@ -61,6 +61,14 @@ pub trait Subject: Send {
     fn logs(&self) -> Vec<PathBuf>;
     /// Where the conversation log is, to fold it again once everything has stopped.
     fn records(&self) -> Option<Storage>;
+    /// PostgreSQL and Redis, where they are parts of it.
+    fn stores(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Credentials that no log may hold.
+    fn secrets(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Gives a new agent a credential under its name.
     fn learn_token(&mut self, who: &str, token: String);
 

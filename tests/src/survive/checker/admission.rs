@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lib_proto::common::DeliveryStatus;
+use lib_proto::conversations::LogEntry;
 use lib_proto::conversations::log_entry::Event;
 
 use super::{Case, name};
@@ -178,9 +179,8 @@ fn once(case: &mut Case<'_>, effects: &Effects) {
     }
 }
 
-/// I5, I7: the order of admission is the order of the first 200, item by item, as long as no copy
-/// without an answer makes it uncertain.
-fn order(case: &mut Case<'_>) {
+/// The messages of each customer, in the order of their first 200.
+fn admitted(case: &Case<'_>) -> BTreeMap<(String, String), Vec<String>> {
     let mut admitted: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for entry in case.history {
@@ -208,6 +208,24 @@ fn order(case: &mut Case<'_>) {
             }
         }
     }
+    admitted
+}
+
+/// The messages a log took in, in its order.
+fn ran(log: &[&LogEntry]) -> Vec<String> {
+    let received = log.iter().filter_map(|entry| match &entry.event {
+        Some(Event::MessageReceived(received)) => received.message.clone(),
+        _ => None,
+    });
+    received
+        .map(|message| message.whatsapp_message_id)
+        .collect()
+}
+
+/// I5, I7. A driver delivers a customer's next message when the last one was answered 200, so the
+/// order of admission is known.
+fn order(case: &mut Case<'_>) {
+    let admitted = admitted(case);
     let contacts: BTreeMap<&str, (String, String)> = case
         .stores
         .conversations
@@ -222,23 +240,12 @@ fn order(case: &mut Case<'_>) {
         .collect();
     let mut broken = Vec::new();
     for (conversation, log) in case.logs() {
-        let ran: Vec<String> = log
-            .iter()
-            .filter_map(|entry| match &entry.event {
-                Some(Event::MessageReceived(received)) => {
-                    Some(received.message.clone()?.whatsapp_message_id)
-                }
-                _ => None,
-            })
-            .collect();
-        let mut first = Vec::new();
-        for wamid in &ran {
-            if first.contains(wamid) {
-                if first.last() != Some(wamid) {
-                    broken.push(("I7", format!("{wamid} ran again after {:?}", first.last())));
-                }
-            } else {
-                first.push(wamid.clone());
+        let mut first: Vec<String> = Vec::new();
+        for wamid in ran(&log) {
+            if !first.contains(&wamid) {
+                first.push(wamid);
+            } else if first.last() != Some(&wamid) {
+                broken.push(("I7", format!("{wamid} ran again after {:?}", first.last())));
             }
         }
         let Some(wanted) = contacts.get(conversation).and_then(|key| admitted.get(key)) else {

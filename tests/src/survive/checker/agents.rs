@@ -15,6 +15,7 @@ pub(super) fn check(case: &mut Case<'_>) {
     told_ok(case, &mut broken);
     offers(case, &mut broken);
     turns(case, &mut broken);
+    kept_places(case, &mut broken);
     for (invariant, seen) in broken {
         case.broken(invariant, seen);
     }
@@ -212,6 +213,31 @@ fn offers(case: &Case<'_>, broken: &mut Broken) {
             broken.push((
                 "I19",
                 format!("{engagement}: {offer} has expired and was never ended"),
+            ));
+        }
+    }
+}
+
+/// I20: whoever is offered again keeps the place that the log gave.
+fn kept_places(case: &Case<'_>, broken: &mut Broken) {
+    let mut given: BTreeMap<(&str, u32), i128> = BTreeMap::new();
+    for entry in &case.stores.log {
+        if let Some(Event::EngagementQueued(queued)) = &entry.event {
+            let key = (entry.engagement_id.as_str(), queued.epoch);
+            given.insert(key, micros(queued.queued_at.as_ref()));
+        }
+    }
+    for offer in &case.stores.offers {
+        let shown = micros(offer.queued_at.as_ref());
+        let key = (offer.engagement_id.as_str(), offer.epoch);
+        // A millisecond for clocks that are stored coarser than told.
+        if given
+            .get(&key)
+            .is_some_and(|given| (given - shown).abs() > 1_000)
+        {
+            broken.push((
+                "I20",
+                format!("{}: its place in line was changed", offer.id),
             ));
         }
     }

@@ -1,12 +1,12 @@
 //! I10 to I14: what was meant to be sent, what Graph got, what is said of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lib_proto::conversations::log_entry::Event;
 use lib_proto::conversations::{Message, SendState};
 
 use super::{Case, outbound};
-use crate::survive::history::{Entry, Op};
+use crate::survive::history::{Entry, Op, Outcome};
 use crate::survive::stores::Stores;
 
 /// Copies Graph accepted, by intent, in order.
@@ -99,9 +99,36 @@ pub(super) fn check(case: &mut Case<'_>) {
             format!("{intent} reached Graph, but nobody meant it"),
         ));
     }
+    told(case, &mut broken);
     order(case, &mut broken);
     for (invariant, seen) in broken {
         case.broken(invariant, seen);
+    }
+}
+
+/// I4, I12: a message somebody was told to be queued is there; one key makes one message.
+fn told(case: &Case<'_>, broken: &mut Vec<(&'static str, String)>) {
+    let known: BTreeSet<&str> = outbound(case.stores)
+        .map(|message| message.id.as_str())
+        .collect();
+    let mut made: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    for entry in case.history {
+        let Op::Send { key, message } = &entry.op else {
+            continue;
+        };
+        if entry.outcome != Outcome::Ok {
+            continue;
+        }
+        if !known.contains(message.as_str()) {
+            broken.push((
+                "I12",
+                format!("{message} was told to be queued and is gone"),
+            ));
+        }
+        let before = made.insert((&entry.process, key), message);
+        if let Some(before) = before.filter(|before| before != message) {
+            broken.push(("I4", format!("one request made {before} and {message}")));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Committed rows in a PostgreSQL whose power goes.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ pub async fn run(folder: &Path, fsync: &str) -> anyhow::Result<Found> {
     open_to_all(folder)?;
     let disk = Disk::build(folder, false);
     disk.open_to_all();
-    let made = user(&data, "initdb")
+    let made = user("initdb")
         .args(["-U", "survive", "--auth=trust", "-N", "-D"])
         .arg(&data)
         .stdout(Stdio::null())
@@ -78,13 +78,9 @@ pub async fn run(folder: &Path, fsync: &str) -> anyhow::Result<Found> {
 }
 
 /// PostgreSQL refuses to run as root: then it runs as the user `postgres` or `nobody`.
-fn user(near: &Path, program: &str) -> Command {
-    let owner = near.parent().and_then(|folder| {
-        std::fs::metadata("/proc/self")
-            .ok()
-            .map(|about| (folder, about.uid()))
-    });
-    if owner.is_none_or(|(_, uid)| uid != 0) {
+fn user(program: &str) -> Command {
+    let uid = std::fs::metadata("/proc/self").map_or(0, |about| about.uid());
+    if uid != 0 {
         return Command::new(program);
     }
     let known = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -99,21 +95,12 @@ fn user(near: &Path, program: &str) -> Command {
 }
 
 fn open_to_all(folder: &Path) -> anyhow::Result<()> {
-    let mut at: Option<PathBuf> = Some(folder.to_owned());
-    while let Some(folder) = at {
-        let mut mode = std::fs::metadata(&folder)?.permissions();
-        if mode.mode() & 0o1 == 0 {
-            mode.set_mode(mode.mode() | 0o11);
-            std::fs::set_permissions(&folder, mode)?;
-        }
-        at = folder.parent().map(Path::to_owned);
-    }
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777))?;
     Ok(())
 }
 
 fn start(data: &Path, port: &str, fsync: &str, disk: &Disk) -> anyhow::Result<Child> {
-    let mut command = user(data, "postgres");
+    let mut command = user("postgres");
     command
         .args(["-p", port, "-D"])
         .arg(data)

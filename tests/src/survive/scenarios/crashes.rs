@@ -69,7 +69,7 @@ pub(super) async fn points(plan: Plan, name: &str, row: &str) -> anyhow::Result<
         let part = part(&run, role);
         let mut struck = false;
         for at in [run.random.random_range(1..=most), 1] {
-            if run.die_at(&part, &format!("{place}=abort@{at}")).await {
+            if run.die_at(role, &format!("{place}=abort@{at}")).await {
                 visited.push(kill);
                 struck = true;
                 break;
@@ -144,7 +144,7 @@ pub(super) async fn rolling(plan: Plan, name: &str, row: &str) -> anyhow::Result
         run.some_time(400, 1_200).await;
         let parts = run.subject().parts();
         for part in parts {
-            run.restart(&part).await;
+            run.restart(&part);
         }
     }
     run.wait_for_customers().await;
@@ -188,7 +188,7 @@ pub(super) async fn frozen_write(plan: Plan, name: &str, row: &str) -> anyhow::R
         // Lease 15 s and quiet window 2 s are over when it wakes.
         let lie = Duration::from_secs(19);
         if !run
-            .freeze_at(&part, &format!("egress.write=stop@{at}"), lie)
+            .freeze_at("egress", &format!("egress.write=stop@{at}"), lie)
             .await
         {
             run.fault("failpoint egress.write=stop", &part, false);

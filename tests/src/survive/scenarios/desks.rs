@@ -50,7 +50,7 @@ pub(super) async fn killed(plan: Plan, name: &str, row: &str) -> anyhow::Result<
         }
         let place = places[round % places.len()];
         let at = run.random.random_range(1..4);
-        if !run.die_at(&part, &format!("{place}=abort@{at}")).await {
+        if !run.die_at("routing", &format!("{place}=abort@{at}")).await {
             run.fault(place, &part, false);
         }
     }

@@ -149,7 +149,7 @@ pub(super) async fn early(plan: Plan, name: &str, row: &str) -> anyhow::Result<V
         } else {
             let at = run.random.random_range(1..5);
             let place = format!("egress.answered=abort@{at}");
-            if !run.die_at(&part, &place).await {
+            if !run.die_at("egress", &place).await {
                 run.fault(&place, &part, false);
             }
         }

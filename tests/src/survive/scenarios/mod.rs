@@ -7,6 +7,7 @@ mod graph_side;
 mod input;
 mod network;
 mod power;
+mod servers;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -49,158 +50,201 @@ pub struct Scenario {
     pub row: &'static str,
     /// What it does, in a sentence.
     pub does: &'static str,
-    /// Whether the quick run has it.
-    pub quick: bool,
+    /// The installations the quick run has it on.
+    pub quick: &'static [Topology],
+    /// The installations the full run has it on.
+    pub full: &'static [Topology],
     /// Runs it.
     pub run: fn(Plan) -> Outcome,
 }
 
+const ONE: &[Topology] = &[Topology::AllInOne];
+const TWO: &[Topology] = &[Topology::Replicated];
+const BOTH: &[Topology] = &[Topology::AllInOne, Topology::Replicated];
+const NONE: &[Topology] = &[];
+
 macro_rules! scenario {
-    ($name:literal, $row:literal, $quick:literal, $run:path, $does:literal) => {
+    ($name:literal, $row:literal, $quick:expr, $full:expr, $run:path, $does:literal) => {
         Scenario {
             name: $name,
             row: $row,
             does: $does,
             quick: $quick,
+            full: $full,
             run: |plan| Box::pin(async move { $run(plan, $name, $row).await }),
         }
     };
 }
 
 /// All scenarios, in the order they run.
-pub const ALL: [Scenario; 19] = [
+pub const ALL: [Scenario; 21] = [
     scenario!(
         "kills",
-        "E2",
-        true,
+        "E2, E5",
+        BOTH,
+        BOTH,
         crashes::kills,
         "kill -9 at random moments under load"
     ),
     scenario!(
         "points",
         "E1",
-        true,
+        ONE,
+        BOTH,
         crashes::points,
         "death at each named place in the code, under load"
     ),
     scenario!(
         "twice",
         "E49",
-        true,
+        NONE,
+        BOTH,
         crashes::twice,
         "killed again while it recovers"
     ),
     scenario!(
         "suspend",
         "E3",
-        true,
+        NONE,
+        BOTH,
         crashes::suspend,
         "SIGSTOP for a second and for longer than an attempt may take"
     ),
     scenario!(
         "rolling",
         "E4",
-        true,
+        ONE,
+        BOTH,
         crashes::rolling,
         "SIGTERM and start under load: no ambiguous send"
     ),
     scenario!(
         "frozen-write",
         "E7",
-        true,
+        NONE,
+        BOTH,
         crashes::frozen_write,
         "suspended between the deadline check and the write, longer than lease and quiet window"
     ),
     scenario!(
         "starved",
         "E48",
-        false,
+        NONE,
+        BOTH,
         crashes::starved,
         "every processor busy with something else"
     ),
     scenario!(
         "graph-doubt",
         "E28, E29",
-        true,
+        ONE,
+        BOTH,
         graph_side::doubt,
         "accepted, then reset, silence, errors, broken, wrong, huge and slow answers"
     ),
     scenario!(
         "graph-limits",
         "E26, E27",
-        true,
+        NONE,
+        ONE,
         graph_side::limits,
         "throttling, pair limits, errors 5xx, refused windows"
     ),
     scenario!(
         "graph-mute",
         "E30",
-        true,
+        NONE,
+        BOTH,
         graph_side::mute,
         "no statuses at all and doubtful answers: templates stay unknown"
     ),
     scenario!(
         "graph-early",
         "E34",
-        true,
+        ONE,
+        BOTH,
         graph_side::early,
         "statuses before the answer, and death before the answer is stored"
     ),
     scenario!(
         "graph-token",
         "E25",
-        false,
+        NONE,
+        ONE,
         graph_side::token,
         "the token is refused, then the number is resumed; Graph cannot be reached at all"
     ),
     scenario!(
         "copies",
         "E31, E32",
-        true,
+        ONE,
+        BOTH,
         input::copies,
         "each body fifty times at once, in batches, reversed, and forged ones between"
     ),
     scenario!(
         "poison",
         "E37",
-        true,
+        ONE,
+        ONE,
         input::poison,
-        "NUL, lone surrogate, a megabyte, unknown types, no id"
+        "no id, no sender, not an object, a time that is none, too deep"
     ),
     scenario!(
         "flood",
         "E35, E39",
-        true,
+        NONE,
+        BOTH,
         input::flood,
         "a 3 MB body with 1,000 updates, a conversation with hundreds of messages, many small bodies"
     ),
     scenario!(
         "network",
         "E23, E24",
-        true,
+        NONE,
+        ONE,
         network::weather,
         "latency, resets, one-way silence and cuts on both sides"
     ),
     scenario!(
         "desks",
         "E40",
-        true,
+        ONE,
+        BOTH,
         desks::calm,
         "agents of every kind, no other fault"
     ),
     scenario!(
         "desks-killed",
         "E41, E42",
-        true,
+        NONE,
+        BOTH,
         desks::killed,
         "agents of every kind while routing dies at its places"
     ),
     scenario!(
         "power",
         "E8, E9, E10",
-        true,
+        ONE,
+        ONE,
         power::embedded,
         "loss of power, slow flushes, a full disk"
+    ),
+    scenario!(
+        "servers",
+        "E6, E20, E21",
+        TWO,
+        TWO,
+        servers::struck,
+        "Redis and PostgreSQL killed, suspended, away"
+    ),
+    scenario!(
+        "servers-power",
+        "E8",
+        NONE,
+        TWO,
+        servers::power,
+        "loss of power of Redis and PostgreSQL under a whole installation"
     ),
 ];
 

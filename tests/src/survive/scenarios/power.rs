@@ -157,7 +157,7 @@ async fn lying_disk(plan: &Plan) -> anyhow::Result<Proof> {
     let found = crate::survive::checker::check(&history, &stores, &run.facts);
     let lost = found.iter().filter(|one| one.invariant == "I1").count() as u64;
     let counts = crate::survive::checker::count(&history, &stores);
-    run.abandon().await;
+    run.abandon();
     let found = powerloss::Found {
         confirmed: counts.posts.1 as u64,
         lost,

@@ -1,0 +1,272 @@
+//! `cargo xtask survive`: builds a whole installation with failpoints, strikes it and checks what it
+//! promises; `--mutants` shows that the checker sees faults built into the product on purpose.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use clap::Args as ClapArgs;
+use serde_json::{Value, json};
+
+use crate::tools::{cargo, root, run, target_dir};
+
+/// What to run.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    /// The short form: minutes, one seed (the default).
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// The long form, three seeds; writes docs/RELIABILITY.md.
+    #[arg(long)]
+    full: bool,
+    /// Start of the seeds.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seeds; the form decides without it.
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// Only scenarios of this name; may be given several times.
+    #[arg(long)]
+    scenario: Vec<String>,
+    /// Only this installation: `all-in-one` or `replicated`.
+    #[arg(long)]
+    topology: Option<String>,
+    /// Build each mutant of tests/survive/mutants and run the scenario that must catch it; with a
+    /// name only those whose file name holds it.
+    #[arg(long, num_args = 0..=1, default_missing_value = "")]
+    mutants: Option<String>,
+    /// Print one JSON object at the end.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+pub(crate) fn survive(args: &Args) -> anyhow::Result<()> {
+    let build = [
+        "build",
+        "--quiet",
+        "-p",
+        "frontdesk",
+        "-p",
+        "tests",
+        "--bin",
+        "frontdesk",
+        "--bin",
+        "survive",
+    ];
+    run("build", &mut cargo(&build))?;
+    let folder = target_dir()?.join("debug");
+    // Copies: a build that runs meanwhile must not change what is tested.
+    let own = target_dir()?.join("survive");
+    std::fs::create_dir_all(&own)?;
+    for program in ["frontdesk", "survive"] {
+        let to = own.join(program);
+        let _ = std::fs::remove_file(&to);
+        std::fs::copy(folder.join(program), &to)?;
+    }
+    if let Some(wanted) = &args.mutants {
+        return mutants(&own, wanted);
+    }
+    let mut command = harness(&own, &own.join("frontdesk"));
+    command.arg(if args.full { "--full" } else { "--quick" });
+    command.args(["--seed", &args.seed.to_string()]);
+    if let Some(seeds) = args.seeds {
+        command.args(["--seeds", &seeds.to_string()]);
+    }
+    for scenario in &args.scenario {
+        command.args(["--scenario", scenario]);
+    }
+    if let Some(topology) = &args.topology {
+        command.args(["--topology", topology]);
+    }
+    if args.json {
+        command.arg("--json");
+    }
+    if args.full && args.scenario.is_empty() {
+        command
+            .arg("--report")
+            .arg(root().join("docs/RELIABILITY.md"));
+    }
+    let tried = own.join("mutants.json");
+    if tried.is_file() {
+        command.arg("--mutants").arg(tried);
+    }
+    run("survive", &mut command)
+}
+
+fn harness(own: &Path, program: &Path) -> Command {
+    let mut command = Command::new(own.join("survive"));
+    command.current_dir(root()).env("FRONTDESK_BIN", program);
+    command
+}
+
+/// A mutant: its patch, and what its first lines say.
+struct Mutant {
+    patch: PathBuf,
+    name: String,
+    breaks: String,
+    scenario: String,
+    topology: String,
+}
+
+impl Mutant {
+    fn read(patch: PathBuf) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(&patch)?;
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.map(|line| line.trim().to_owned())
+                .with_context(|| format!("{} says no `{name}`", patch.display()))
+        };
+        Ok(Self {
+            name: patch
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            breaks: field("# Breaks:")?,
+            scenario: field("# Scenario:")?,
+            topology: field("# Topology:").unwrap_or_else(|_| "all-in-one".to_owned()),
+            patch,
+        })
+    }
+}
+
+/// Builds each in a worktree of its own and lets its scenario run.
+fn mutants(own: &Path, wanted: &str) -> anyhow::Result<()> {
+    let folder = root().join("tests/survive/mutants");
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(&folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "patch") {
+            all.push(Mutant::read(path)?);
+        }
+    }
+    all.retain(|mutant| mutant.name.contains(wanted));
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    ensure!(!all.is_empty(), "there is no mutant of that name");
+    let tree = own.join("tree");
+    let target = prepare(own, &tree)?;
+    let mut found = Vec::new();
+    for mutant in &all {
+        let caught = try_mutant(mutant, own, &tree, &target)?;
+        let word = if caught.is_empty() {
+            "SURVIVED"
+        } else {
+            "caught"
+        };
+        println!(
+            "{word:<9} {}: {} ({})",
+            mutant.name,
+            mutant.breaks,
+            caught.join(", ")
+        );
+        found.push(json!({"name": mutant.name, "breaks": mutant.breaks,
+            "scenario": mutant.scenario, "caught_by": caught}));
+    }
+    run(
+        "git worktree",
+        git(&root(), &["worktree", "remove", "--force"]).arg(&tree),
+    )?;
+    let survivors = found
+        .iter()
+        .filter(|one| one["caught_by"] == json!([]))
+        .count();
+    std::fs::write(own.join("mutants.json"), Value::from(found).to_string())?;
+    ensure!(survivors == 0, "{survivors} mutants survived");
+    Ok(())
+}
+
+fn git(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new("git");
+    command.args(args).current_dir(folder);
+    command
+}
+
+/// A worktree at HEAD, and a target folder that shares the dependencies built already.
+fn prepare(own: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
+    if tree.exists() {
+        run(
+            "git worktree",
+            git(&root(), &["worktree", "remove", "--force"]).arg(tree),
+        )?;
+    }
+    run(
+        "git worktree",
+        git(&root(), &["worktree", "add", "--quiet", "--detach"]).arg(tree),
+    )?;
+    let target = own.join("target");
+    if !target.exists() {
+        std::fs::create_dir_all(target.join("debug"))?;
+        let built = target_dir()?.join("debug");
+        for part in ["deps", "build", ".fingerprint"] {
+            // Hard links: nothing is copied, and what a mutant builds has names of its own.
+            let mut copy = Command::new("cp");
+            copy.arg("-al")
+                .arg(built.join(part))
+                .arg(target.join("debug"));
+            // A file that another build replaces meanwhile is built again.
+            let _ = copy.stderr(std::process::Stdio::null()).status()?;
+        }
+    }
+    Ok(target)
+}
+
+/// The invariants that a mutant breaks.
+fn try_mutant(
+    mutant: &Mutant,
+    own: &Path,
+    tree: &Path,
+    target: &Path,
+) -> anyhow::Result<Vec<String>> {
+    run(
+        "git apply",
+        git(tree, &["apply", "--recount"]).arg(&mutant.patch),
+    )?;
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(program);
+    build.args(["build", "--quiet", "-p", "frontdesk", "--bin", "frontdesk"]);
+    build.current_dir(tree).env("CARGO_TARGET_DIR", target);
+    let built = run(&format!("building {}", mutant.name), &mut build);
+    run(
+        "git checkout",
+        &mut git(tree, &["checkout", "--quiet", "--", "."]),
+    )?;
+    built?;
+    let mut caught = Vec::new();
+    for seed in 1..=3 {
+        let mut command = harness(own, &target.join("debug/frontdesk"));
+        command.args([
+            "--quick",
+            "--json",
+            "--seed",
+            &seed.to_string(),
+            "--seeds",
+            "1",
+        ]);
+        command.args([
+            "--scenario",
+            &mutant.scenario,
+            "--topology",
+            &mutant.topology,
+        ]);
+        let output = command.output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let report: Value = text
+            .lines()
+            .find_map(|line| serde_json::from_str(line).ok())
+            .with_context(|| format!("{}: no report\n{text}", mutant.name))?;
+        let empty = Vec::new();
+        for verdict in report["verdicts"].as_array().unwrap_or(&empty) {
+            for violation in verdict["violations"].as_array().unwrap_or(&empty) {
+                let name = violation.as_str().unwrap_or_default().split(':').next();
+                caught.push(name.unwrap_or_default().to_owned());
+            }
+        }
+        caught.sort_unstable();
+        caught.dedup();
+        if !caught.is_empty() {
+            break;
+        }
+    }
+    Ok(caught)
+}
