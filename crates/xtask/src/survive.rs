@@ -251,10 +251,16 @@ fn try_mutant(
         ]);
         let output = command.output()?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let report: Value = text
-            .lines()
-            .find_map(|line| serde_json::from_str(line).ok())
-            .with_context(|| format!("{}: no report\n{text}", mutant.name))?;
+        let report = text.lines().find_map(|line| {
+            serde_json::from_str::<Value>(line)
+                .ok()
+                .filter(Value::is_object)
+        });
+        let Some(report) = report else {
+            // The harness itself failed: that names no invariant, so it catches nothing.
+            println!("{}: seed {seed} gave no report: {text}", mutant.name);
+            continue;
+        };
         let empty = Vec::new();
         for verdict in report["verdicts"].as_array().unwrap_or(&empty) {
             for violation in verdict["violations"].as_array().unwrap_or(&empty) {
