@@ -54,7 +54,7 @@ struct Up {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Word::Up(up) if up.foreground => stay(&up),
-        Word::Up(up) => detach(&up),
+        Word::Up(_) => detach(),
         Word::Down => down(),
     };
     match outcome {
@@ -127,7 +127,7 @@ fn stay(up: &Up) -> anyhow::Result<()> {
 }
 
 /// Starts the same in the background and waits until it is up.
-fn detach(up: &Up) -> anyhow::Result<()> {
+fn detach() -> anyhow::Result<()> {
     let state = state_file()?;
     if let Some(pid) = running(&state) {
         anyhow::bail!(

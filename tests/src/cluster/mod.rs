@@ -8,6 +8,8 @@
 mod balancer;
 mod node;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -479,30 +481,5 @@ impl Drop for Cluster {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{ClusterOptions, Stores};
-
-    #[test]
-    fn the_sandbox_has_one_replica_and_others_as_told() {
-        let options = ClusterOptions {
-            replicas: 3,
-            replicas_of: [("routing".to_owned(), 2)].into(),
-            balanced: true,
-            seed: false,
-            settings: Vec::new(),
-            folder: None,
-            program: "frontdesk".into(),
-            stores: Stores::At {
-                postgres: String::new(),
-                redis: String::new(),
-            },
-        };
-        assert_eq!(options.replicas_of("sandbox"), 1);
-        assert_eq!(options.replicas_of("routing"), 2);
-        assert_eq!(options.replicas_of("egress"), 3);
     }
 }

@@ -174,16 +174,7 @@ impl Node {
     /// # Errors
     /// When nobody answers.
     pub fn get(&self, path: &str) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(&self.admin)?;
-        stream.set_read_timeout(Some(PROBE))?;
-        let host = &self.admin;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
+        get(&self.admin, path)
     }
 
     /// The last lines of its log.
@@ -250,6 +241,19 @@ impl Node {
         let process = self.process.as_ref();
         process.unwrap_or_else(|| panic!("{} does not run", self.name()))
     }
+}
+
+/// What `address` answers to a GET of `path`, head and all.
+pub(super) fn get(address: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PROBE))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// Whether the system has suspended a process.

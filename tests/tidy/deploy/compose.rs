@@ -76,27 +76,29 @@ fn service_breaches(all: &Value, name: &str) -> Vec<String> {
             &format!("does not wait for {other}"),
         );
     }
-    for volume in list(service, "volumes") {
+    breaches.extend(lost_files(service).map(|what| format!("{name}: {what}")));
+    breaches
+}
+
+/// Files and images a service names that are not there, or not exact.
+fn lost_files(service: &Value) -> impl Iterator<Item = String> {
+    let mut lost = Vec::new();
+    let volumes = list(service, "volumes").iter();
+    for volume in volumes.filter(|volume| text(volume, "type") == "bind") {
         let source = text(volume, "source");
-        if text(volume, "type") == "bind" {
-            must(
-                Path::new(source).exists(),
-                &format!("{source} does not exist"),
-            );
+        if !Path::new(source).exists() {
+            lost.push(format!("{source} does not exist"));
         }
     }
-    for argument in entries(service, "build.args") {
-        let image = image_breach(argument.1.as_str().unwrap_or_default());
-        must(image.is_none(), image.as_deref().unwrap_or_default());
-    }
+    let images = entries(service, "build.args").into_iter();
+    lost.extend(images.filter_map(|(_, image)| image_breach(image.as_str().unwrap_or_default())));
     if let Some(context) = at(service, "build.context").as_str() {
         let file = Path::new(context).join(text(service, "build.dockerfile"));
-        must(
-            file.is_file(),
-            &format!("{} does not exist", file.display()),
-        );
+        if !file.is_file() {
+            lost.push(format!("{} does not exist", file.display()));
+        }
     }
-    breaches
+    lost.into_iter()
 }
 
 /// What is wrong with a service that runs Frontdesk.

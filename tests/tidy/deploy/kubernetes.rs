@@ -143,104 +143,104 @@ fn role_breaches(deployment: &Value) -> Vec<String> {
 /// Names that lead nowhere, over a whole cluster. `elsewhere` are secrets made by hand.
 fn dangling(documents: &[Value], elsewhere: &[&str]) -> Vec<String> {
     let mut breaches = Vec::new();
-    let mut must = |holds: bool, what: String| {
-        if !holds {
-            breaches.push(what);
-        }
-    };
     for workload in documents.iter().filter(|document| is_workload(document)) {
-        let (who, pod) = (name(workload), at(workload, "spec.template.spec"));
-        let labels = at(workload, "spec.template.metadata.labels");
-        for (key, value) in entries(workload, "spec.selector.matchLabels") {
-            must(
-                labels.get(key) == Some(value),
-                format!("{who} does not select its own pods"),
-            );
-        }
-        for source in list(pod, "containers.0.envFrom") {
-            let map = text(source, "configMapRef.name");
-            must(
-                is_there(documents, "ConfigMap", map),
-                format!("{who}: no ConfigMap {map}"),
-            );
-        }
-        for volume in list(pod, "volumes") {
-            let mut secrets: Vec<&str> = list(volume, "projected.sources")
-                .iter()
-                .map(|source| text(source, "secret.name"))
-                .collect();
-            secrets.extend(at(volume, "secret.secretName").as_str());
-            for secret in secrets {
-                let there = elsewhere.contains(&secret) || is_there(documents, "Secret", secret);
-                must(there, format!("{who}: no secret {secret}"));
-            }
-            if let Some(map) = at(volume, "configMap.name").as_str() {
-                must(
-                    is_there(documents, "ConfigMap", map),
-                    format!("{who}: no ConfigMap {map}"),
-                );
-            }
-        }
-        let volumes: BTreeSet<&str> = list(pod, "volumes")
-            .iter()
-            .map(|volume| text(volume, "name"))
-            .chain(list(workload, "spec.volumeClaimTemplates").iter().map(name))
-            .collect();
-        for mount in list(pod, "containers.0.volumeMounts") {
-            let volume = text(mount, "name");
-            must(
-                volumes.contains(volume),
-                format!("{who}: no volume {volume}"),
-            );
-        }
-        if let Some(account) = at(pod, "serviceAccountName").as_str() {
-            must(
-                is_there(documents, "ServiceAccount", account),
-                format!("{who}: no account {account}"),
-            );
-        }
+        let found = names_of_pod(documents, elsewhere, workload);
+        breaches.extend(found.map(|what| format!("{}: {what}", name(workload))));
     }
     for service in of_kind(documents, "Service") {
-        let pods: Vec<&Value> = documents
-            .iter()
-            .filter(|document| is_workload(document))
-            .filter(|workload| {
-                let labels = at(workload, "spec.template.metadata.labels");
-                entries(service, "spec.selector")
-                    .iter()
-                    .all(|(key, value)| labels.get(key) == Some(*value))
-            })
-            .collect();
-        must(
-            !pods.is_empty(),
-            format!("Service {} selects nothing", name(service)),
-        );
-        for port in list(service, "spec.ports") {
-            let target = text(port, "targetPort");
-            let served = pods.iter().all(|workload| {
-                let ports = list(workload, "spec.template.spec.containers.0.ports");
-                ports.iter().any(|port| text(port, "name") == target)
-            });
-            must(
-                served,
-                format!("Service {}: nothing listens on {target}", name(service)),
-            );
-        }
+        breaches.extend(lost_service(documents, service));
     }
     for scaler in of_kind(documents, "HorizontalPodAutoscaler") {
         let target = text(scaler, "spec.scaleTargetRef.name");
-        must(
-            is_there(documents, "Deployment", target),
-            format!("nothing to scale called {target}"),
-        );
+        if !is_there(documents, "Deployment", target) {
+            breaches.push(format!("nothing to scale called {target}"));
+        }
     }
-    for rule in of_kind(documents, "Ingress").flat_map(|ingress| list(ingress, "spec.rules")) {
-        for path in list(rule, "http.paths") {
-            let service = text(path, "backend.service.name");
-            must(
-                is_there(documents, "Service", service),
-                format!("no Service {service}"),
-            );
+    let rules = of_kind(documents, "Ingress").flat_map(|ingress| list(ingress, "spec.rules"));
+    for path in rules.flat_map(|rule| list(rule, "http.paths")) {
+        let service = text(path, "backend.service.name");
+        if !is_there(documents, "Service", service) {
+            breaches.push(format!("no Service {service}"));
+        }
+    }
+    breaches
+}
+
+/// What the pods of a workload name that is not there.
+fn names_of_pod<'a>(
+    documents: &'a [Value],
+    elsewhere: &[&str],
+    workload: &'a Value,
+) -> impl Iterator<Item = String> {
+    let pod = at(workload, "spec.template.spec");
+    let mut named: Vec<(&str, &str)> = Vec::new();
+    let mut lost = Vec::new();
+    let labels = at(workload, "spec.template.metadata.labels");
+    for (key, value) in entries(workload, "spec.selector.matchLabels") {
+        if labels.get(key) != Some(value) {
+            lost.push("does not select its own pods".to_owned());
+        }
+    }
+    for source in list(pod, "containers.0.envFrom") {
+        named.push(("ConfigMap", text(source, "configMapRef.name")));
+    }
+    for volume in list(pod, "volumes") {
+        let sources = list(volume, "projected.sources").iter();
+        named.extend(sources.map(|source| ("Secret", text(source, "secret.name"))));
+        let whole = at(volume, "secret.secretName").as_str();
+        named.extend(whole.map(|secret| ("Secret", secret)));
+        let map = at(volume, "configMap.name").as_str();
+        named.extend(map.map(|map| ("ConfigMap", map)));
+    }
+    let account = at(pod, "serviceAccountName").as_str();
+    named.extend(account.map(|account| ("ServiceAccount", account)));
+    for (kind, called) in named {
+        let by_hand = kind == "Secret" && elsewhere.contains(&called);
+        if !by_hand && !is_there(documents, kind, called) {
+            lost.push(format!("no {kind} {called}"));
+        }
+    }
+    let claims = list(workload, "spec.volumeClaimTemplates").iter().map(name);
+    let volumes = list(pod, "volumes")
+        .iter()
+        .map(|volume| text(volume, "name"));
+    let volumes: BTreeSet<&str> = volumes.chain(claims).collect();
+    for mount in list(pod, "containers.0.volumeMounts") {
+        let volume = text(mount, "name");
+        if !volumes.contains(volume) {
+            lost.push(format!("no volume {volume}"));
+        }
+    }
+    lost.into_iter()
+}
+
+/// Whether a Service leads to pods, and its ports to theirs.
+fn lost_service(documents: &[Value], service: &Value) -> Vec<String> {
+    let mut breaches = Vec::new();
+    let workloads = documents.iter().filter(|document| is_workload(document));
+    let pods: Vec<&Value> = workloads
+        .filter(|workload| {
+            let labels = at(workload, "spec.template.metadata.labels");
+            let wanted = entries(service, "spec.selector");
+            wanted
+                .iter()
+                .all(|(key, value)| labels.get(key) == Some(*value))
+        })
+        .collect();
+    if pods.is_empty() {
+        breaches.push(format!("Service {} selects nothing", name(service)));
+    }
+    for port in list(service, "spec.ports") {
+        let target = text(port, "targetPort");
+        let served = pods.iter().all(|workload| {
+            let ports = list(workload, "spec.template.spec.containers.0.ports");
+            ports.iter().any(|port| text(port, "name") == target)
+        });
+        if !served {
+            breaches.push(format!(
+                "Service {}: nothing listens on {target}",
+                name(service)
+            ));
         }
     }
     breaches
@@ -397,9 +397,9 @@ spec: {scaleTargetRef: {name: rooting}}
         "another port",
         "its own pods",
         "ConfigMap gone",
-        "secret lost",
+        "Secret lost",
         "volume nowhere",
-        "account nobody",
+        "ServiceAccount nobody",
         "listens on grpc",
         "called rooting",
     ] {

@@ -2,7 +2,9 @@
 //! by the role it is given to, and is right by `frontdesk config check`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -35,7 +37,7 @@ fn breaches(keys: &[Key], role: &str, environment: &Environment) -> Vec<String> 
         match keys.iter().find(|key| key.is_called(setting)) {
             None => found.push(format!("{role}: {setting} is no setting")),
             Some(key) if !key.is_used_by(role) => {
-                found.push(format!("{role} does not read {setting}"))
+                found.push(format!("{role} does not read {setting}"));
             }
             Some(_) => {}
         }
@@ -179,28 +181,43 @@ fn every_setting_is_known_and_read_by_its_role() {
     super::assert_none(&found);
 }
 
+/// Secrets as the script writes them, with the URLs of stores elsewhere if `production`.
+fn secrets(folder: &Path, production: bool) {
+    printed(Command::new(root().join("deploy/make-secrets")).arg(folder));
+    // On Kubernetes the file is called after the setting, which may hold two.
+    fs::copy(folder.join("app_secret"), folder.join("app_secrets")).unwrap();
+    // The script leaves them readable, because containers have another user; the program warns.
+    for file in fs::read_dir(folder).unwrap() {
+        fs::set_permissions(file.unwrap().path(), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    if production {
+        let postgres = "postgres://frontdesk:secret@db.example:5432/frontdesk?sslmode=verify-full";
+        fs::write(folder.join("postgres_url"), postgres).unwrap();
+        fs::write(
+            folder.join("redis_url"),
+            "rediss://:secret@redis.example:6379/0",
+        )
+        .unwrap();
+    }
+}
+
 #[test]
 fn the_program_takes_the_settings_of_every_role() {
     let folder = tempfile::tempdir().unwrap();
-    let secrets = folder.path().join("secrets");
-    printed(Command::new(root().join("deploy/make-secrets")).arg(&secrets));
-    // On Kubernetes the file is called after the setting, which may hold two.
-    std::fs::copy(secrets.join("app_secret"), secrets.join("app_secrets")).unwrap();
-    // The script leaves them readable, because containers have another user; the program warns.
-    for file in std::fs::read_dir(&secrets).unwrap() {
-        let mode = std::fs::Permissions::from_mode(0o400);
-        std::fs::set_permissions(file.unwrap().path(), mode).unwrap();
-    }
-    for (place, role, mut environment) in everywhere()
-        .into_iter()
-        .filter(|(_, role, _)| role != "seed")
-    {
+    let (own, elsewhere) = (folder.path().join("own"), folder.path().join("elsewhere"));
+    secrets(&own, false);
+    secrets(&elsewhere, true);
+    for (place, role, mut environment) in everywhere() {
+        let production = environment["FRONTDESK_ENVIRONMENT"] == "production";
+        let secrets = if production { &elsewhere } else { &own };
         for value in environment.values_mut() {
             if let Some(file) = value.strip_prefix("/run/secrets/") {
                 *value = secrets.join(file).display().to_string();
             }
         }
-        check(place, &role, &environment);
+        if role != "seed" {
+            check(place, &role, &environment);
+        }
     }
 }
 
@@ -257,7 +274,7 @@ fn every_role_has_an_example_and_no_example_is_left_over() {
         .chain(["seed", "common"])
         .map(|role| format!("{role}.env.example"))
         .collect();
-    for entry in std::fs::read_dir(root().join("deploy/env")).unwrap() {
+    for entry in fs::read_dir(root().join("deploy/env")).unwrap() {
         let called = entry.unwrap().file_name().to_string_lossy().into_owned();
         assert!(
             files.remove(&called) || !called.ends_with(".example"),
