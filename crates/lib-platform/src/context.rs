@@ -119,10 +119,13 @@ impl Context {
         Ok(redis)
     }
 
-    /// The path of an embedded database of this installation, such as `conversations.db`.
-    pub fn database_file(&self, service: &str) -> PathBuf {
+    /// The path of an embedded database of this installation, such as `sandbox.db`.
+    ///
+    /// # Errors
+    /// When this installation keeps things on servers.
+    pub fn database_file(&self, service: &str) -> anyhow::Result<PathBuf> {
         let file = self.storage.file(service);
-        file.unwrap_or_else(|| PathBuf::from(format!("{service}.db")))
+        file.with_context(|| format!("{service} keeps a file, and has no folder for it"))
     }
 }
 

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 
 use crate::committer::Committer;
 use crate::door::Door;
+use crate::events::Events;
 use crate::publish::Publisher;
 use crate::shard::Shard;
 use crate::store::log::{self, Filter};
@@ -328,6 +329,7 @@ impl ConversationService for Conversations {
         let position = watch::position(&request.cursor, head)?;
         let filter = Filter {
             shard: Shard::of(request.shard)?,
+            events: Events::of(&request.events)?,
             tenant,
             conversation: request.conversation_id,
             engagement: request.engagement_id,

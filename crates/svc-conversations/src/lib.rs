@@ -10,6 +10,7 @@ mod committer;
 mod convert;
 mod directory;
 mod door;
+mod events;
 mod flow_runner;
 mod grpc_log;
 mod grpc_read;

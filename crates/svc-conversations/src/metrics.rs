@@ -96,7 +96,12 @@ pub(crate) fn watch(
         let (database, now) = (database.clone(), clock.now());
         let (waiting, age) = (waiting.clone(), age.clone());
         async move {
-            let query = sql("SELECT COUNT(*), MIN(ready_at) FROM outbox WHERE ready_at <= $1");
+            // What may go at once has no time of its own: the log entry tells when it came.
+            let query = sql(
+                "SELECT COUNT(*), MIN(CASE WHEN o.ready_at > 0 THEN o.ready_at \
+                 ELSE e.recorded_at END) FROM outbox o LEFT JOIN event e \
+                 ON e.position = o.position WHERE o.ready_at <= $1",
+            );
             let rows = query.bind(now.as_micros()).fetch_all(&database).await?;
             let row = rows.first().context("no answer")?;
             waiting.set(row.get::<i64>(0)? as f64);

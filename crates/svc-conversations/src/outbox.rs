@@ -129,7 +129,9 @@ impl Follower {
     async fn next(&mut self) -> Result<Option<Vec<pb::OutboxIntent>>, StorageError> {
         loop {
             let intents = if let Some(intents) = self.pending.pop_front() {
-                intents.to_vec()
+                // Many followers hear of each intent and one takes it: only that one copies it.
+                let own = intents.iter().filter(|intent| self.takes(intent));
+                own.cloned().collect()
             } else if let Some(after) = self.refill.take() {
                 self.stored(&after).await?
             } else {
@@ -142,12 +144,8 @@ impl Follower {
                 }
                 continue;
             };
-            let own = intents
-                .into_iter()
-                .filter(|intent| self.shard.takes(&intent.tenant_id, &intent.number_id, ""));
-            let own: Vec<_> = own.collect();
-            if !own.is_empty() {
-                return Ok(Some(own));
+            if !intents.is_empty() {
+                return Ok(Some(intents));
             }
         }
     }
@@ -165,6 +163,11 @@ impl Follower {
         if page.len() == PAGE {
             self.refill = page.last().map(|ready| ready.conversation.to_string());
         }
-        Ok(page.into_iter().map(|ready| ready.intent).collect())
+        let intents = page.into_iter().map(|ready| ready.intent);
+        Ok(intents.filter(|intent| self.takes(intent)).collect())
+    }
+
+    fn takes(&self, intent: &pb::OutboxIntent) -> bool {
+        self.shard.takes(&intent.tenant_id, &intent.number_id, "")
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream;
 use lib_platform::Refusal;
@@ -18,6 +19,9 @@ use crate::store::log::{self, Filter};
 
 /// Entries per answer.
 const PAGE: usize = 500;
+/// How long a follower to whom nothing of what is written belongs is left without a word of how
+/// far it has come.
+const TELL: Duration = Duration::from_secs(1);
 
 /// Where a follower wants to begin.
 ///
@@ -50,6 +54,7 @@ pub(crate) fn follow(
         database,
         filter,
         position,
+        told: position,
         first: true,
         behind: true,
         pending: VecDeque::new(),
@@ -58,7 +63,14 @@ pub(crate) fn follow(
         let mut follower = follower?;
         match follower.next().await {
             Ok(Some(entries)) => {
-                let head = follower.publisher.head().to_string();
+                // Without entries: all that belongs to this follower up to here has been sent.
+                let head = if entries.is_empty() {
+                    follower.position
+                } else {
+                    follower.publisher.head()
+                };
+                follower.told = follower.position;
+                let head = head.to_string();
                 Some((Ok(pb::WatchResponse { entries, head }), Some(follower)))
             }
             Ok(None) => None,
@@ -74,6 +86,8 @@ struct Follower {
     filter: Filter,
     /// The last position looked at.
     position: i64,
+    /// The last position the follower knows of.
+    told: i64,
     first: bool,
     /// Whether the database holds entries this follower has not seen.
     behind: bool,
@@ -96,7 +110,18 @@ impl Follower {
                 }
                 continue;
             }
-            match self.live.recv().await {
+            let untold = async {
+                if self.told == self.position {
+                    std::future::pending::<()>().await;
+                } else {
+                    tokio::time::sleep(TELL).await;
+                }
+            };
+            let heard = tokio::select! {
+                heard = self.live.recv() => heard,
+                () = untold => return Ok(Some(Vec::new())),
+            };
+            match heard {
                 Ok(commit) => self.take(&commit),
                 Err(broadcast::error::RecvError::Lagged(_)) => self.behind = true,
                 Err(broadcast::error::RecvError::Closed) => return Ok(None),

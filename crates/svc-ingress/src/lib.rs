@@ -107,7 +107,7 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
         tracing::warn!("`verify_token` is empty: Meta cannot verify this webhook address");
     }
     let Some(profile) = context.storage.servers().map(|servers| servers.profile) else {
-        let inbox = EmbeddedInbox::open(&context.database_file("ingress")).await?;
+        let inbox = EmbeddedInbox::open(&context.database_file("ingress")?).await?;
         return start_on(inbox, Arc::new(Alone), verifier, config, context).await;
     };
     let redis = context.redis()?;

@@ -78,7 +78,7 @@ pub async fn start(
     context: Context,
     listener: TcpListener,
 ) -> anyhow::Result<Parts> {
-    let store = Store::open(&context.database_file("sandbox"))
+    let store = Store::open(&context.database_file("sandbox")?)
         .await
         .context("the sandbox cannot start")?;
     let loaded = store.load().await.context("the sandbox cannot start")?;

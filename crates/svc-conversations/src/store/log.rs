@@ -5,6 +5,7 @@ use lib_storage::{Database, Engine, Row, StorageError, sql};
 
 use super::load::{conversation_id, parse};
 use super::write::{LogEvent, NewEntry};
+use crate::events::Events;
 use crate::shard::Shard;
 
 /// Which entries a follower may and wants to see; empty texts mean all.
@@ -18,13 +19,16 @@ pub(crate) struct Filter {
     pub(crate) engagement: String,
     /// Which share of the log.
     pub(crate) shard: Shard,
+    /// Which events.
+    pub(crate) events: Events,
 }
 
 impl Filter {
     /// Whether an entry passes.
     pub(crate) fn passes(&self, entry: &lib_proto::conversations::LogEntry) -> bool {
         let same = |wanted: &str, is: &str| wanted.is_empty() || wanted == is;
-        same(&self.tenant, &entry.tenant_id)
+        self.events.take(entry.event.as_ref())
+            && same(&self.tenant, &entry.tenant_id)
             && same(&self.conversation, &entry.conversation_id)
             && same(&self.engagement, &entry.engagement_id)
             && self
@@ -33,7 +37,7 @@ impl Filter {
     }
 }
 
-/// At most `most` entries after `position`, in order; of any shard.
+/// At most `most` entries after `position`, in order; of any shard and event.
 pub(crate) async fn after(
     database: &Database,
     position: i64,
