@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::StorageError;
@@ -90,6 +90,16 @@ impl PostgresPool {
                 ("jit", "off"),
             ]);
         let server: Arc<str> = settings.server().into();
+        let failed = |source| StorageError::Open {
+            database: server.to_string(),
+            source,
+        };
+        // A pool tries again until its patience ends, and then does not say why.
+        match tokio::time::timeout(ACQUIRE, options.connect()).await {
+            Ok(Ok(first)) => first.close().await.map_err(failed)?,
+            Ok(Err(source)) => return Err(failed(source)),
+            Err(_) => return Err(failed(sqlx::Error::PoolTimedOut)),
+        }
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections.max(2))
             .min_connections(1)
@@ -97,10 +107,7 @@ impl PostgresPool {
             .test_before_acquire(false)
             .connect_with(options)
             .await
-            .map_err(|source| StorageError::Open {
-                database: server.to_string(),
-                source,
-            })?;
+            .map_err(failed)?;
         Ok(Self {
             pool,
             schema: schema.into(),
@@ -184,7 +191,7 @@ pub(crate) async fn migrate(
          CREATE TABLE IF NOT EXISTS {schema}.lease (work TEXT NOT NULL, part BIGINT NOT NULL, \
          owner TEXT NOT NULL, address TEXT NOT NULL, fence BIGINT NOT NULL, \
          until TIMESTAMPTZ NOT NULL, PRIMARY KEY (work, part)); \
-         CREATE TABLE IF NOT EXISTS {schema}.member (work TEXT NOT NULL, name TEXT NOT NULL, \
+         CREATE TABLE IF NOT EXISTS {schema}.lease_member (work TEXT NOT NULL, name TEXT NOT NULL, \
          address TEXT NOT NULL, seen TIMESTAMPTZ NOT NULL, PRIMARY KEY (work, name))"
     );
     sqlx::raw_sql(AssertSqlSafe(prepare))
