@@ -16,13 +16,13 @@ use tests::process::program;
 use crate::terminal::Terminal;
 
 /// A cluster with tokens for the demo tenant's users.
-struct Stage {
-    cluster: Cluster,
-    tokens: BTreeMap<String, String>,
+pub(crate) struct Stage {
+    pub(crate) cluster: Cluster,
+    pub(crate) tokens: BTreeMap<String, String>,
 }
 
 impl Stage {
-    fn build(replicas: usize) -> Self {
+    pub(crate) fn build(replicas: usize) -> Self {
         let cluster = Cluster::start(&ClusterOptions::with_replicas(replicas));
         let output = Command::new(program())
             .args(["seed", "--tokens", "--server", &cluster.server()])
@@ -41,14 +41,14 @@ impl Stage {
         }
     }
 
-    fn terminal(&self, user: &str, args: &[&str]) -> Terminal {
+    pub(crate) fn terminal(&self, user: &str, args: &[&str]) -> Terminal {
         let token = self.tokens.get(user).map(String::as_str);
         Terminal::open(&self.cluster.server(), token, args)
     }
 }
 
 /// One customer from greeting to wrap-up; `strike` is called while the flow is answering.
-fn serve(
+pub(crate) fn serve(
     stage: &mut Stage,
     agent: &mut Terminal,
     number: usize,

@@ -10,6 +10,7 @@ mod demo;
 mod kill;
 mod meta;
 mod metrics;
+mod operations;
 mod parked;
 mod readme;
 mod roles;

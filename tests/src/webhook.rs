@@ -17,7 +17,15 @@ pub const NUMBER: &str = "100000000000001";
 /// # Panics
 /// Never: any key length will do.
 pub fn sign(body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(APP_SECRET.as_bytes()).expect("any length");
+    sign_with(APP_SECRET, body)
+}
+
+/// The same with another app secret.
+///
+/// # Panics
+/// Never: any key length will do.
+pub fn sign_with(secret: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any length");
     mac.update(body);
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }

@@ -56,6 +56,9 @@ pub(crate) struct Part {
     fenced: Counter,
 }
 
+/// Field number of the event billing lives on, in the log's `LogEntry`.
+const STATUS_CHANGED: u32 = 24;
+
 /// What is known while one stream lasts.
 struct Position {
     /// Every entry up to here has had its effect.
@@ -145,6 +148,7 @@ impl Part {
         let request = WatchRequest {
             cursor,
             shard: self.shard(),
+            events: vec![STATUS_CHANGED],
             ..WatchRequest::default()
         };
         let answers = self.follower.log.clone().watch(request).await?.into_inner();

@@ -10,6 +10,7 @@ use lib_platform::Refusal;
 use lib_proto::conversations as pb;
 use lib_storage::Database;
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 use tokio_stream::Stream;
 use tonic::Status;
 
@@ -55,6 +56,7 @@ pub(crate) fn follow(
         filter,
         position,
         told: position,
+        tell_at: Instant::now() + TELL,
         first: true,
         behind: true,
         pending: VecDeque::new(),
@@ -69,7 +71,9 @@ pub(crate) fn follow(
                 } else {
                     follower.publisher.head()
                 };
-                follower.told = follower.position;
+                let sent = entries.last().and_then(|entry| entry.cursor.parse().ok());
+                follower.told = sent.unwrap_or(follower.position);
+                follower.tell_at = Instant::now() + TELL;
                 let head = head.to_string();
                 Some((Ok(pb::WatchResponse { entries, head }), Some(follower)))
             }
@@ -88,6 +92,8 @@ struct Follower {
     position: i64,
     /// The last position the follower knows of.
     told: i64,
+    /// When it is told how far it has come.
+    tell_at: Instant,
     first: bool,
     /// Whether the database holds entries this follower has not seen.
     behind: bool,
@@ -105,7 +111,9 @@ impl Follower {
             if self.behind {
                 let entries = self.stored().await?;
                 let first = std::mem::take(&mut self.first);
-                if first || !entries.is_empty() {
+                // The first answer says where the stream stands: not before all stored was looked at.
+                self.first = first && entries.is_empty() && self.behind;
+                if !entries.is_empty() || (first && !self.behind) {
                     return Ok(Some(entries));
                 }
                 continue;
@@ -114,7 +122,7 @@ impl Follower {
                 if self.told == self.position {
                     std::future::pending::<()>().await;
                 } else {
-                    tokio::time::sleep(TELL).await;
+                    tokio::time::sleep_until(self.tell_at).await;
                 }
             };
             let heard = tokio::select! {

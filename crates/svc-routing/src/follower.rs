@@ -20,6 +20,9 @@ use crate::store::Part;
 /// log is reached for the first time, in case the log does not say where its end is.
 const SILENCE: Duration = Duration::from_secs(2);
 
+/// Field numbers of the events that concern routing, in the log's `LogEntry`: see [`fact_of`].
+const EVENTS: [u32; 6] = [27, 28, 29, 30, 31, 32];
+
 struct Follower {
     orders: Orders,
     part: Part,
@@ -55,6 +58,8 @@ pub(crate) async fn run(
     loop {
         let request = WatchRequest {
             cursor: follower.cursor.clone(),
+            shard: follower.part.shard(),
+            events: EVENTS.to_vec(),
             ..WatchRequest::default()
         };
         let follow = async {
@@ -74,6 +79,11 @@ pub(crate) async fn run(
             .wait(&life, "following the conversation log", &cause)
             .await;
     }
+}
+
+/// The place a cursor of the log stands for.
+fn position(cursor: &str) -> u64 {
+    cursor.parse().unwrap_or(0)
 }
 
 impl Follower {
@@ -97,7 +107,8 @@ impl Follower {
             // An answer without entries says that nothing is stored behind our place.
             let mut at_end = true;
             if let Some(last) = entries.last() {
-                at_end = last.cursor == head || entries.iter().any(|e| e.cursor == first_head);
+                // The entry at the end need not be one that we are told of.
+                at_end = position(&last.cursor) >= position(&first_head);
                 self.take(entries).await?;
             } else {
                 self.followed.reached(&head);

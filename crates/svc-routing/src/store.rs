@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use core_routing::{Agent, Engagement, Offer, Queue};
 use core_types::{AgentId, EngagementId, TenantId};
 use lib_platform::partition::part_of;
+use lib_proto::conversations::{Shard, shard};
 use lib_storage::{Database, Migration, StorageError};
 
 use crate::seat::Memory;
@@ -116,6 +117,15 @@ impl Part {
     /// Whether a tenant is in this part.
     pub(crate) fn has(self, tenant: &TenantId) -> bool {
         part_of(tenant.as_str(), self.of) == self.index
+    }
+
+    /// The part as a share of the log; all of it where there is one part only.
+    pub(crate) fn shard(self) -> Option<Shard> {
+        (self.of > 1).then(|| Shard {
+            kind: shard::Kind::Tenant.into(),
+            count: self.of.into(),
+            index: self.index.into(),
+        })
     }
 
     /// Offers are numbered by part, so that two hubs never give out the same number: each counts

@@ -12,6 +12,7 @@ use lib_proto::conversations::conversation_service_client::ConversationServiceCl
 use lib_proto::conversations::{LogEntry, WatchRequest, log_entry};
 use lib_proto::{account_fact_from_proto, timestamp_from_proto};
 use lib_storage::{StorageError, Tx};
+use tokio::time::Instant;
 use tonic::Status;
 
 use crate::changes::{Change, change};
@@ -33,9 +34,12 @@ const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LAST_WAIT: Duration = Duration::from_secs(2);
 /// Longest wait between tries to reach Meta.
 const LAST_META_WAIT: Duration = Duration::from_secs(60);
-/// Entries of no interest after which the position is stored all the same, so that a restart does
-/// not read them all again.
-const STORE_EVERY: usize = 1_000;
+/// How long entries of no interest may pass before the position is stored all the same, so that a
+/// restart does not read them all again.
+const STORE_AFTER: Duration = Duration::from_secs(60);
+
+/// Field number of the event that tells of templates, in the log's `LogEntry`.
+const ACCOUNT: u32 = 35;
 
 /// Why following ended.
 #[derive(Debug, thiserror::Error)]
@@ -114,35 +118,32 @@ impl Follower<'_> {
         self.followed.reached(&cursor);
         let request = WatchRequest {
             cursor,
+            events: vec![ACCOUNT],
             ..WatchRequest::default()
         };
         let mut stream = self.log.clone().watch(request).await?.into_inner();
-        let mut passed = 0;
+        let mut stored = Instant::now();
         while let Some(batch) = stream.message().await? {
             *wait = FIRST_WAIT;
+            // Without entries: all that belongs to this follower up to the head was sent.
             let last = batch.entries.last().map(|entry| entry.cursor.clone());
+            let reached = last.unwrap_or(batch.head);
             for entry in batch.entries {
-                passed += 1;
                 let cursor = entry.cursor.clone();
-                match news(entry) {
-                    Some((waba_id, recorded, change)) => {
-                        if let Some(connector) = self.directory.of_waba(&waba_id).await? {
-                            let tx = self.begin(&cursor).await?;
-                            let taken = self.registry.take_in(tx, &connector, &change, recorded);
-                            taken.await?;
-                            passed = 0;
-                        }
-                    }
-                    None if passed >= STORE_EVERY => {
-                        self.begin(&cursor).await?.commit().await?;
-                        passed = 0;
-                    }
-                    None => {}
+                if let Some((waba_id, recorded, change)) = news(entry)
+                    && let Some(connector) = self.directory.of_waba(&waba_id).await?
+                {
+                    let tx = self.begin(&cursor).await?;
+                    let taken = self.registry.take_in(tx, &connector, &change, recorded);
+                    taken.await?;
+                    stored = Instant::now();
                 }
             }
-            if let Some(last) = last {
-                self.followed.reached(&last);
+            if stored.elapsed() >= STORE_AFTER {
+                self.begin(&reached).await?.commit().await?;
+                stored = Instant::now();
             }
+            self.followed.reached(&reached);
         }
         Ok(())
     }

@@ -28,9 +28,10 @@ impl Sockets {
     pub(super) async fn take(role: Role, settings: &Settings) -> anyhow::Result<Self> {
         let admin = Taken::take(settings, "admin.listen").await?;
         let grpc = Taken::take(settings, "grpc.listen").await?;
-        let http = match role.has_http() {
-            true => Some(Taken::take(settings, "http.listen").await?),
-            false => None,
+        let http = if role.has_http() {
+            Some(Taken::take(settings, "http.listen").await?)
+        } else {
+            None
         };
         let admin = admin.listen()?;
         Ok(Self { admin, grpc, http })

@@ -10,6 +10,7 @@ use super::{BASE_URL, GRAPH, NAME, PATH, SECOND, SEED, optional};
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Ingress, and the Graph API.
+#[expect(clippy::too_many_lines, reason = "a table, not steps")]
 pub(super) fn doors() -> Vec<Key> {
     let ingress: &[&str] = &["ingress"];
     vec![
@@ -122,6 +123,7 @@ fn graph_version(text: &str) -> Result<(), String> {
 }
 
 /// What happens to messages between them.
+#[expect(clippy::too_many_lines, reason = "a table, not steps")]
 pub(super) fn work() -> Vec<Key> {
     let attempts: &[&str] = &["conversations", "egress"];
     let for_roles = |used_by: &'static [&'static str], key: Key| Key { used_by, ..key };
