@@ -17,15 +17,15 @@ struct Args {
     /// The short form: minutes, one seed.
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// The long form: under an hour, three seeds.
+    /// The long form: under an hour.
     #[arg(long)]
     full: bool,
     /// Start of the seeds.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many seeds; the form decides without it.
-    #[arg(long)]
-    seeds: Option<u64>,
+    /// How many seeds.
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
     /// Only scenarios of this name; may be given several times.
     #[arg(long)]
     scenario: Vec<String>,
@@ -98,12 +98,11 @@ async fn session(args: &Args) -> anyhow::Result<bool> {
     if let Some(path) = &args.mutants {
         report.mutants = serde_json::from_slice(&std::fs::read(path)?)?;
     }
-    let seeds = args.seeds.unwrap_or(if args.full { 3 } else { 1 });
-    for seed in args.seed..args.seed + seeds {
+    for seed in args.seed..args.seed + args.seeds {
         for (scenario, topology) in &runs {
             let plan = Plan {
                 seed,
-                quick: !args.full,
+                quick: !args.full || !is_long(scenario, *topology),
                 topology: *topology,
                 folder: folder.join(format!("{}-{topology:?}-{seed}", scenario.name)),
             };
@@ -151,6 +150,13 @@ async fn session(args: &Args) -> anyhow::Result<bool> {
             .sum::<usize>(),
     );
     Ok(report.is_good())
+}
+
+/// Whether the full run takes a scenario's long form. Each start of a replicated part takes
+/// seconds, so only what is about that installation is long there.
+fn is_long(scenario: &Scenario, topology: Topology) -> bool {
+    let about_it = ["kills", "desks-killed", "servers", "servers-power"];
+    topology == Topology::AllInOne || about_it.contains(&scenario.name)
 }
 
 /// What is run: the named scenarios wherever they can, or all of the form asked for.

@@ -34,7 +34,8 @@ pub(crate) fn ci() -> anyhow::Result<()> {
         "warnings",
     ];
     run("lints", &mut cargo(&clippy))?;
-    test()
+    test()?;
+    crate::survive::quick()
 }
 
 /// Every test of the workspace, with real processes.

@@ -367,6 +367,16 @@ impl Cluster {
         self.wait_ready(index);
     }
 
+    /// The same without waiting until it is ready, which it may never be.
+    ///
+    /// # Panics
+    /// When there is no such replica, or it runs.
+    pub fn launch_with(&mut self, role: &str, replica: usize, more: &[(&str, &str)]) {
+        let index = self.nodes.iter().position(|node| node.is(role, replica));
+        let index = index.unwrap_or_else(|| panic!("there is no {role}-{replica}"));
+        self.nodes[index].start(&self.program, more);
+    }
+
     /// Waits until a replica says that it is ready, and its balancer knows.
     fn wait_ready(&mut self, index: usize) {
         let node = &mut self.nodes[index];

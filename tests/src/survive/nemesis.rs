@@ -7,7 +7,7 @@ use super::run::Run;
 use super::subject::state_of;
 
 /// Longest wait for a failpoint to be reached.
-const REACHED_WITHIN: Duration = Duration::from_secs(25);
+const REACHED_WITHIN: Duration = Duration::from_secs(40);
 
 impl Run {
     fn note_fault(&mut self, kind: &str, part: &str, confirmed: bool, in_flight: usize) {

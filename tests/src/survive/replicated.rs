@@ -2,8 +2,8 @@
 //! PostgreSQL and Redis. Both stores are parts that can be struck too.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use lib_storage::{PostgresSettings, Profile, Servers, Storage};
 use lib_testkit::servers::{PostgresOptions, RedisOptions};
@@ -14,6 +14,8 @@ use crate::cluster::{Cluster, ClusterOptions, Stores};
 
 /// Replicas of each role.
 const REPLICAS: usize = 2;
+/// Longest a part may take to get ready.
+const START_WITHIN: Duration = Duration::from_secs(60);
 
 /// A cluster under test.
 pub struct Replicated {
@@ -186,14 +188,16 @@ impl Subject for Replicated {
         if failpoints.is_empty() {
             return self.cluster.restart_with(role, replica, &[]);
         }
+        self.cluster.launch_with(role, replica, &more);
         // A failpoint may strike, or suspend it, before it is ready.
-        let started = catch_unwind(AssertUnwindSafe(|| {
-            self.cluster.restart_with(role, replica, &more);
-        }));
-        let struck = started.is_ok()
-            || self.cluster.has_ended(role, replica)
-            || self.pid(part).and_then(subject::state_of) == Some('T');
-        assert!(struck, "{part} did not start");
+        let since = Instant::now();
+        while !self.cluster.node(role, replica).is_ready()
+            && !self.cluster.has_ended(role, replica)
+            && self.pid(part).and_then(subject::state_of) != Some('T')
+        {
+            assert!(since.elapsed() < START_WITHIN, "{part} did not start");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
     }
 
     fn kill(&mut self, part: &str) {

@@ -459,6 +459,7 @@ impl Run {
         let began = Instant::now();
         let (mut changed, mut last) = (Instant::now(), (String::new(), 0));
         loop {
+            self.supervise();
             let outcome = self.read().await;
             if let Ok(stores) = outcome {
                 let history = self.history.entries();
@@ -491,6 +492,19 @@ impl Run {
                 );
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
+    /// Starts again what ended by itself, as whoever runs the processes does.
+    fn supervise(&mut self) {
+        let parts = self.subject().parts();
+        for part in parts {
+            let ended = self.subject().has_ended(&part);
+            if ended {
+                self.notes
+                    .push(format!("{part} ended itself and was started again"));
+                self.begin(&part, "");
+            }
         }
     }
 
@@ -552,6 +566,7 @@ impl Run {
                 format!("{open} descriptors after the load, {idle} before"),
             );
         }
+        self.supervise();
         self.stop_all();
         let storage = self.subject().records();
         if let Some(storage) = storage {

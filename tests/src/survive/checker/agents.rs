@@ -243,13 +243,16 @@ fn kept_places(case: &Case<'_>, broken: &mut Broken) {
     }
 }
 
-/// I20: of one queue, who came first was offered first.
+/// How long routing may take to hear of an engagement that another replica queued.
+const HEARD_WITHIN: i128 = 500_000;
+
+/// I20: of one queue, who came first was offered first, once routing could know.
 fn turns(case: &Case<'_>, broken: &mut Broken) {
     if !case.facts.calm {
         return;
     }
     let mut entered: BTreeMap<&str, (String, i128)> = BTreeMap::new();
-    let mut first: BTreeMap<String, Vec<(i128, &str)>> = BTreeMap::new();
+    let mut first: BTreeMap<String, Vec<(i128, i128, &str)>> = BTreeMap::new();
     let mut seen = std::collections::BTreeSet::new();
     for entry in &case.stores.log {
         match &entry.event {
@@ -259,22 +262,22 @@ fn turns(case: &Case<'_>, broken: &mut Broken) {
             }
             Some(Event::EngagementOffered(_)) if seen.insert(&entry.engagement_id) => {
                 if let Some((queue, at)) = entered.get(entry.engagement_id.as_str()) {
-                    first
-                        .entry(queue.clone())
-                        .or_default()
-                        .push((*at, &entry.engagement_id));
+                    let offered = micros(entry.recorded_at.as_ref());
+                    let line = first.entry(queue.clone()).or_default();
+                    line.push((*at, offered, &entry.engagement_id));
                 }
             }
             _ => {}
         }
     }
-    for (queue, offered) in first {
-        for pair in offered.windows(2) {
-            if pair[0].0 > pair[1].0 {
-                let (first, second) = (pair[1].1, pair[0].1);
+    for (queue, mut line) in first {
+        line.sort_unstable();
+        for pair in line.windows(2) {
+            let ((came, offered, one), (_, earlier, other)) = (pair[0], pair[1]);
+            if earlier < offered && came + HEARD_WITHIN < earlier {
                 broken.push((
                     "I20",
-                    format!("{queue}: {first} came before {second} and was offered after"),
+                    format!("{queue}: {one} came before {other} and was offered after"),
                 ));
             }
         }

@@ -38,9 +38,9 @@ pub(super) async fn killed(plan: Plan, name: &str, row: &str) -> anyhow::Result<
     };
     let mut run = plan.start(setup).await?;
     // What the faults keep away is no fault of the offers' clock.
-    run.facts.offer_slack = Duration::from_secs(40);
+    run.facts.offer_slack = Duration::from_secs(60);
     let places = ["routing.offered", "routing.answered", "routing.ended"];
-    for round in 0..plan.pick(5, 18) {
+    for round in 0..plan.pick(5, 10) {
         run.customers(plan.pick(8, 14), &PATH, Duration::from_millis(2_000));
         let part = part(&run, "routing");
         if round % 4 == 3 {

@@ -206,10 +206,10 @@ async fn replay(run: &mut Run) -> anyhow::Result<()> {
 /// E35, E39.
 pub(super) async fn flood(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
     let mut run = plan.start(Setup::default()).await?;
-    let hot = hot_conversation(&mut run, plan.pick(200, 2_000));
+    let hot = hot_conversation(&mut run, plan.pick(200, 1_000));
     run.also(hot);
     big_body(&mut run).await;
-    let small = plan.pick(600, 6_000);
+    let small = plan.pick(600, 3_000);
     let bodies: Vec<Body> = (0..small)
         .map(|index| {
             let (line, customer) = fresh(&mut run, 40_000 + index / 4);

@@ -8,7 +8,7 @@ use crate::survive::run::Run;
 /// E6, E20, E21: `kill -9`, suspension, and PostgreSQL away for a while.
 pub(super) async fn struck(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
     let mut run = plan.start(Setup::default()).await?;
-    for round in 0..plan.pick(2, 6) {
+    for round in 0..plan.pick(2, 4) {
         for store in run_stores(&run) {
             load(&mut run, plan.pick(12, 20), 3, Duration::from_millis(2_500));
             run.some_time(300, 1_500).await;
