@@ -4,8 +4,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use lib_proto::conversations::ListEngagementsRequest;
 use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
+use lib_proto::conversations::{EngagementState, ListEngagementsRequest};
 use lib_proto::ingress::ListParkedItemsRequest;
 use lib_proto::ingress::ingress_service_client::IngressServiceClient;
 use lib_proto::routing::RebuildRoutingRequest;
@@ -14,6 +14,7 @@ use tests::cluster::ROLES;
 use tests::webhook;
 
 use crate::cluster::{Stage, serve};
+use crate::terminal::Terminal;
 
 /// Runs a program of PostgreSQL and expects it to do as told.
 fn postgres(program: &str, arguments: &[&str]) {
@@ -23,7 +24,7 @@ fn postgres(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program}: {said}");
 }
 
-/// Names of the customers whose engagements are open, and how many are closed.
+/// Names of the customers who wait in a queue, and how many engagements are closed.
 async fn engagements(stage: &Stage) -> (Vec<String>, usize) {
     let channel = stage
         .cluster
@@ -38,7 +39,10 @@ async fn engagements(stage: &Stage) -> (Vec<String>, usize) {
         .engagements
         .into_iter()
         .partition(|engagement| engagement.closed_at.is_none());
-    let names = open.into_iter().filter_map(|engagement| {
+    let queued = open
+        .into_iter()
+        .filter(|engagement| engagement.state() == EngagementState::Queued);
+    let names = queued.filter_map(|engagement| {
         let contact = engagement.contact?;
         Some(contact.display_name)
     });
@@ -47,29 +51,27 @@ async fn engagements(stage: &Stage) -> (Vec<String>, usize) {
     (names, closed.len())
 }
 
-/// Asks again until the open engagements are those of `customers`.
-async fn open_are(stage: &Stage, customers: &[&str]) {
+/// Asks again until `customers` wait in a queue, and nobody else.
+async fn queued_are(stage: &Stage, customers: &[&str]) {
     let since = std::time::Instant::now();
     loop {
         let (open, _) = engagements(stage).await;
         if open == customers {
             return;
         }
-        assert!(
-            since.elapsed() < Duration::from_secs(60),
-            "{open:?} are open"
-        );
+        assert!(since.elapsed() < Duration::from_secs(60), "{open:?} wait");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 /// A customer who asks for sales and waits.
-fn wait_in_queue(stage: &Stage, name: &str, phone: &str) {
+fn ask_for_sales(stage: &Stage, name: &str, phone: &str) -> Terminal {
     let args = ["chat", "--name", name, "--phone", phone];
     let mut customer = stage.terminal("admin", &args);
     customer.types("Hi");
     customer.shows("< • For Sales");
     customer.types("1️⃣");
+    customer
 }
 
 #[test]
@@ -82,17 +84,17 @@ fn a_backup_is_restored_and_work_goes_on_from_it() {
     agent.shows("presence: Ready");
     serve(&mut stage, &mut agent, 0, |_| {});
     agent.types("/away");
-    wait_in_queue(&stage, "Before", "+1 650 555 0301");
-    runtime.block_on(open_are(&stage, &["Before"]));
+    let _before = ask_for_sales(&stage, "Before", "+1 650 555 0301");
+    runtime.block_on(queued_are(&stage, &["Before"]));
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("frontdesk.dump");
     let file = file.to_str().unwrap();
     let url = stage.cluster.postgres_url();
     postgres("pg_dump", &["--format=custom", "--file", file, &url]);
-    wait_in_queue(&stage, "After", "+1 650 555 0302");
-    runtime.block_on(open_are(&stage, &["After", "Before"]));
-    drop(agent);
+    let after = ask_for_sales(&stage, "After", "+1 650 555 0302");
+    runtime.block_on(queued_are(&stage, &["After", "Before"]));
+    drop((agent, after));
 
     for (role, end) in stage.cluster.stop_all() {
         assert!(end.status.success(), "{role} ended with {}", end.status);
@@ -104,7 +106,7 @@ fn a_backup_is_restored_and_work_goes_on_from_it() {
     }
     runtime.block_on(async {
         // What came after the backup is not in it.
-        open_are(&stage, &["Before"]).await;
+        queued_are(&stage, &["Before"]).await;
         // Routing's place in the log lies behind the end of the restored log.
         let operator = stage.cluster.secret("operator_token");
         let channel = stage.cluster.channel("routing", &operator);

@@ -74,9 +74,6 @@ pub fn request<T>(original: &MetadataMap, body: T) -> Request<T> {
     if let Some(traceparent) = traceparent {
         metadata.insert(trace::HEADER, traceparent);
     }
-    metadata.insert(
-        FORWARDED,
-        tonic::metadata::MetadataValue::from_static("1"),
-    );
+    metadata.insert(FORWARDED, tonic::metadata::MetadataValue::from_static("1"));
     request
 }

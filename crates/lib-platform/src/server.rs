@@ -199,7 +199,12 @@ pub fn serve_admin(
     readiness: &Readiness,
 ) {
     readiness.publish(metrics);
-    serve_http(life, "admin", listener, admin::routes(life, metrics, readiness));
+    serve_http(
+        life,
+        "admin",
+        listener,
+        admin::routes(life, metrics, readiness),
+    );
 }
 
 fn add_reflection(routes: Routes, contracts: &'static [u8]) -> anyhow::Result<Routes> {
