@@ -96,7 +96,7 @@ fn every_conversation_is_finished_while_each_replica_is_killed_in_turn() {
     let replicas: Vec<(&str, usize)> = replicas.flat_map(|role| [(*role, 0), (*role, 1)]).collect();
     for (number, (role, replica)) in (1..).zip(&replicas) {
         serve(&mut stage, &mut agent, number, |cluster| {
-            cluster.kill(role, *replica)
+            cluster.kill(role, *replica);
         });
         stage.cluster.restart(role, *replica);
     }

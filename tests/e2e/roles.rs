@@ -216,6 +216,7 @@ fn seed(servers: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn the_operator_makes_a_tenant_and_its_tokens_and_may_do_so_again() {
     let folder = tempfile::tempdir().unwrap();
     let postgres = PostgresServer::start().await;

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use tests::survive::report::Report;
 use tests::survive::run::{Topology, Verdict};
-use tests::survive::scenarios::{ALL, Plan, Scenario, proofs};
+use tests::survive::scenarios::{ALL, Plan, Proof, Scenario, proofs};
 
 /// Strikes a whole installation and checks what it promises.
 #[derive(Debug, Parser)]
@@ -35,12 +35,19 @@ struct Args {
     /// Leave out the losses of power of Redis and PostgreSQL alone.
     #[arg(long)]
     no_proofs: bool,
+    /// Keep what is done in this file and go on from it: a session in several sittings. Only runs of
+    /// the same commit are taken over.
+    #[arg(long)]
+    state: Option<PathBuf>,
     /// Write the report to this file.
     #[arg(long)]
     report: Option<PathBuf>,
     /// What became of mutants, as JSON, for the report.
     #[arg(long)]
     mutants: Option<PathBuf>,
+    /// The commit the program under test was built from, when it is not HEAD.
+    #[arg(long)]
+    commit: Option<String>,
     /// Print one JSON object at the end.
     #[arg(long)]
     json: bool,
@@ -88,54 +95,15 @@ async fn session(args: &Args) -> anyhow::Result<bool> {
         "there is no such scenario; there are: {}",
         names()
     );
-    let mut report = Report {
-        commit: output("git", &["rev-parse", "--short=12", "HEAD"]),
-        date: lib_platform::Clock::system().now().to_string()[..16].replace('T', " "),
-        machine: machine(),
-        form: if args.full { "full" } else { "quick" }.to_owned(),
-        ..Report::default()
-    };
+    let mut report = begin(args)?;
     if let Some(path) = &args.mutants {
         report.mutants = serde_json::from_slice(&std::fs::read(path)?)?;
     }
-    for seed in args.seed..args.seed + args.seeds {
-        for (scenario, topology) in &runs {
-            let plan = Plan {
-                seed,
-                quick: !args.full || !is_long(scenario, *topology),
-                topology: *topology,
-                folder: folder.join(format!("{}-{topology:?}-{seed}", scenario.name)),
-            };
-            let kept = plan.folder.clone();
-            let verdict = run(scenario, plan).await?;
-            if verdict.violations.is_empty() && verdict.void.is_none() && args.keep.is_none() {
-                let _ = std::fs::remove_dir_all(kept);
-            } else {
-                keep(&kept, &verdict);
-            }
-            report.verdicts.push(verdict);
-        }
+    strike(args, &folder, &runs, &mut report).await?;
+    if !args.no_proofs && args.scenario.is_empty() && report.proofs.is_empty() {
+        report.proofs = prove(args, &folder).await?;
     }
-    if !args.no_proofs && args.scenario.is_empty() {
-        let plan = Plan {
-            seed: args.seed,
-            quick: !args.full,
-            topology: Topology::AllInOne,
-            folder: folder.join("proofs"),
-        };
-        report.proofs = proofs(&plan).await?;
-        for proof in &report.proofs {
-            let word = if proof.holds { "ok" } else { "FAIL" };
-            println!(
-                "{word:<5} {}: {} of {} lost, wanted {}",
-                proof.what, proof.lost, proof.confirmed, proof.wanted
-            );
-        }
-    }
-    if let Some(path) = &args.report {
-        std::fs::write(path, report.text())
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    save(args, &report)?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
     }
@@ -150,6 +118,94 @@ async fn session(args: &Args) -> anyhow::Result<bool> {
             .sum::<usize>(),
     );
     Ok(report.is_good())
+}
+
+/// All runs that are not in the report yet.
+async fn strike(
+    args: &Args,
+    folder: &Path,
+    runs: &[(&'static Scenario, Topology)],
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    for seed in args.seed..args.seed + args.seeds {
+        for (scenario, topology) in runs {
+            if report.has(scenario.name, *topology, seed) {
+                continue;
+            }
+            let plan = Plan {
+                seed,
+                quick: !args.full || !is_long(scenario, *topology),
+                topology: *topology,
+                folder: folder.join(format!("{}-{topology:?}-{seed}", scenario.name)),
+            };
+            let kept = plan.folder.clone();
+            let verdict = run(scenario, plan).await?;
+            if verdict.violations.is_empty() && verdict.void.is_none() && args.keep.is_none() {
+                let _ = std::fs::remove_dir_all(kept);
+            } else {
+                keep(&kept, &verdict);
+            }
+            report.verdicts.push(verdict);
+            save(args, report)?;
+        }
+    }
+    Ok(())
+}
+
+/// Losses of power on each store alone.
+async fn prove(args: &Args, folder: &Path) -> anyhow::Result<Vec<Proof>> {
+    let plan = Plan {
+        seed: args.seed,
+        quick: !args.full,
+        topology: Topology::AllInOne,
+        folder: folder.join("proofs"),
+    };
+    let found = proofs(&plan).await?;
+    for proof in &found {
+        let word = if proof.holds { "ok" } else { "FAIL" };
+        println!(
+            "{word:<5} {}: {} of {} lost, wanted {}",
+            proof.what, proof.lost, proof.confirmed, proof.wanted
+        );
+    }
+    Ok(found)
+}
+
+/// What was done before, or nothing.
+fn begin(args: &Args) -> anyhow::Result<Report> {
+    let commit = output("git", &["rev-parse", "--short=12", "HEAD"]);
+    let fresh = Report {
+        commit: args.commit.clone().unwrap_or(commit),
+        date: lib_platform::Clock::system().now().to_string()[..16].replace('T', " "),
+        machine: machine(),
+        form: if args.full { "full" } else { "quick" }.to_owned(),
+        ..Report::default()
+    };
+    let Some(path) = args.state.as_ref().filter(|path| path.is_file()) else {
+        return Ok(fresh);
+    };
+    let before: Report = serde_json::from_slice(&std::fs::read(path)?)?;
+    if before.commit != fresh.commit || before.form != fresh.form {
+        return Ok(fresh);
+    }
+    let mut before = Report {
+        date: fresh.date,
+        ..before
+    };
+    // A run that proves nothing is made again; one that broke a promise stays in the report.
+    before.verdicts.retain(|verdict| verdict.void.is_none());
+    Ok(before)
+}
+
+fn save(args: &Args, report: &Report) -> anyhow::Result<()> {
+    if let Some(path) = &args.state {
+        std::fs::write(path, serde_json::to_string(report)?)?;
+    }
+    if let Some(path) = &args.report {
+        std::fs::write(path, report.text())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Whether the full run takes a scenario's long form. Each start of a replicated part takes

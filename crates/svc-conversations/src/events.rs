@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn only_wanted_events_pass() {
-        let event = Event::StatusChanged(Box::default());
+        let event = Event::StatusChanged(lib_proto::conversations::StatusChanged::default());
         assert!(Events::default().take(Some(&event)));
         assert!(Events::of(&[24, 35]).unwrap().take(Some(&event)));
         assert!(!Events::of(&[27]).unwrap().take(Some(&event)));

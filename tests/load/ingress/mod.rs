@@ -214,6 +214,7 @@ async fn check_inbox(
     Ok(())
 }
 
+#[expect(clippy::too_many_lines, reason = "a printed table")]
 fn report(args: &Args, found: &Found, pinned: bool, handed_on: Option<u64>) {
     let ratios: Vec<f64> = found
         .ingress

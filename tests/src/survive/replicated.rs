@@ -130,7 +130,7 @@ fn split(part: &str) -> (&str, usize) {
 
 impl Subject for Replicated {
     fn name(&self) -> &'static str {
-        "2 replicas of each role, PostgreSQL, Redis (profile A)"
+        super::run::Topology::Replicated.title()
     }
 
     fn parts(&self) -> Vec<String> {

@@ -99,6 +99,13 @@ pub const NOT_RUN: [(&str, &str); 17] = [
 ];
 
 impl Report {
+    /// Whether a run is in it already.
+    pub fn has(&self, scenario: &str, topology: super::run::Topology, seed: u64) -> bool {
+        let place = topology.title();
+        let mut verdicts = self.verdicts.iter();
+        verdicts.any(|one| one.scenario == scenario && one.topology == place && one.seed == seed)
+    }
+
     /// Violations over all runs.
     pub fn violations(&self) -> usize {
         self.verdicts

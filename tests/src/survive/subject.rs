@@ -147,7 +147,7 @@ impl AllInOne {
 
 impl Subject for AllInOne {
     fn name(&self) -> &'static str {
-        "all-in-one, embedded storage"
+        super::run::Topology::AllInOne.title()
     }
 
     fn parts(&self) -> Vec<String> {

@@ -130,28 +130,25 @@ impl World {
 
     /// Changes what is stored, behind the service's back.
     pub(crate) async fn tamper(&self, text: &'static str) {
-        let touched = match &self.server {
-            None => {
-                let file = self.folder.path().join("conversations.db");
-                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
-                let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-                sqlx::query(text)
-                    .execute(&pool)
-                    .await
-                    .unwrap()
-                    .rows_affected()
-            }
-            Some(_) => {
-                let servers = self.storage.servers().unwrap();
-                let url = &servers.postgres.as_ref().unwrap().url;
-                let url = format!("{url}?options=-csearch_path%3Dconversations");
-                let pool = sqlx::PgPool::connect(&url).await.unwrap();
-                sqlx::query(text)
-                    .execute(&pool)
-                    .await
-                    .unwrap()
-                    .rows_affected()
-            }
+        let touched = if self.server.is_none() {
+            let file = self.folder.path().join("conversations.db");
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+            let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+            sqlx::query(text)
+                .execute(&pool)
+                .await
+                .unwrap()
+                .rows_affected()
+        } else {
+            let servers = self.storage.servers().unwrap();
+            let url = &servers.postgres.as_ref().unwrap().url;
+            let url = format!("{url}?options=-csearch_path%3Dconversations");
+            let pool = sqlx::PgPool::connect(&url).await.unwrap();
+            sqlx::query(text)
+                .execute(&pool)
+                .await
+                .unwrap()
+                .rows_affected()
         };
         assert!(touched > 0);
     }

@@ -1,6 +1,12 @@
 //! The checker has teeth: each invariant is shown a history in which it is broken, and reports it
 //! by its name. A sound history breaks none.
 
+#![expect(
+    clippy::semicolon_if_nothing_returned,
+    clippy::unnecessary_wraps,
+    reason = "a table of closures, and values in the form fields of messages have"
+)]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

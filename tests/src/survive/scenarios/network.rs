@@ -5,13 +5,8 @@ use std::time::Duration;
 use super::{Plan, Setup, Verdict, load};
 use crate::survive::proxy::Weather;
 
-/// E23, E24: proxy 0 lies before Graph, proxy 1 before the webhooks.
-pub(super) async fn weather(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
-    let setup = Setup {
-        proxies: true,
-        ..Setup::default()
-    };
-    let mut run = plan.start(setup).await?;
+/// What the wires do, and which of them.
+fn kinds() -> [(&'static str, usize, Weather); 6] {
     let calm = Weather::default();
     let bad = Weather {
         latency: 100,
@@ -19,7 +14,7 @@ pub(super) async fn weather(plan: Plan, name: &str, row: &str) -> anyhow::Result
         resets: 20,
         ..calm
     };
-    let kinds: [(&str, usize, Weather); 6] = [
+    [
         ("latency and 2 % resets", 0, bad),
         ("latency and 2 % resets", 1, bad),
         (
@@ -54,15 +49,24 @@ pub(super) async fn weather(plan: Plan, name: &str, row: &str) -> anyhow::Result
                 ..calm
             },
         ),
-    ];
+    ]
+}
+
+/// E23, E24: proxy 0 lies before Graph, proxy 1 before the webhooks.
+pub(super) async fn weather(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
+    let setup = Setup {
+        proxies: true,
+        ..Setup::default()
+    };
+    let mut run = plan.start(setup).await?;
     let seconds = plan.pick(2, 6);
-    for (kind, link, weather) in kinds {
+    for (kind, link, weather) in kinds() {
         load(&mut run, plan.pick(8, 25), 2, Duration::from_secs(seconds));
         let before = run.proxies[link].hits();
         run.proxies[link].set(weather);
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         let in_flight = run.in_flight();
-        run.proxies[link].set(calm);
+        run.proxies[link].set(Weather::default());
         run.proxies[link].reset_all();
         let hits = run.proxies[link].hits();
         let part = if link == 0 {
