@@ -187,6 +187,8 @@ pub(super) async fn token(plan: Plan, name: &str, row: &str) -> anyhow::Result<V
             })
             .await?;
     }
+    // What found its number stopped looks again after a minute.
+    run.some_time(61_000, 62_000).await;
     // Now no byte reaches Graph: every connection ends before an answer.
     run.proxies[0].set(Weather {
         resets: 1_000,
