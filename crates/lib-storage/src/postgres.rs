@@ -88,6 +88,10 @@ impl PostgresPool {
                 ("idle_in_transaction_session_timeout", "30s"),
                 // A short query is planned and run faster than it is compiled.
                 ("jit", "off"),
+                // Every query looks up keys that have an index. Of a young table, without statistics
+                // yet, the planner believes that reading all of it is cheaper, and keeps that plan
+                // for the prepared statement while the table grows.
+                ("enable_seqscan", "off"),
             ]);
         let server: Arc<str> = settings.server().into();
         let failed = |source| StorageError::Open {
