@@ -271,9 +271,11 @@ async fn leases_are_claimed_prolonged_given_up_and_lost() {
             .await
             .unwrap();
         assert!(taken[0].1 > again[0].1);
+        // Somebody else looks: a beat of its owner that came in time would prolong the lease.
+        let watcher = member("watcher");
         let expired = eventually(async || {
-            let roster = leases.beat("inbox", &b, long).await.unwrap();
-            assert_eq!(roster.members, std::slice::from_ref(&b));
+            let roster = leases.beat("inbox", &watcher, long).await.unwrap();
+            assert_eq!(roster.members, [b.clone(), watcher.clone()]);
             let lease = roster.leases.into_iter().find(|lease| lease.part == 0)?;
             lease.expired.then_some(lease)
         })
