@@ -26,13 +26,16 @@ impl Stage {
         let cluster = Cluster::start(&ClusterOptions::with_replicas(replicas));
         let output = Command::new(program())
             .args(["seed", "--tokens", "--server", &cluster.server()])
+            // A variable of the test's own would be a mistake in the settings.
+            .env_clear()
             .env("FRONTDESK_OPERATOR_TOKEN", cluster.secret("operator_token"))
             .env("FRONTDESK_SANDBOX_APP_SECRET", cluster.secret("app_secret"))
             .env("FRONTDESK_SANDBOX_CALLBACK", cluster.webhooks())
             .output()
             .unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{said}");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}{complaint}");
         let words = said.lines().filter_map(|line| line.split_once("  "));
         let tokens = words.map(|(user, token)| (user.to_owned(), token.trim().to_owned()));
         Self {
