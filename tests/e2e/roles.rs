@@ -33,6 +33,7 @@ impl RoleProcess {
     fn start(role: &str, folder: &Path, more: &[(&str, &str)]) -> Self {
         let (grpc, admin, http) = (free_address(), free_address(), free_address());
         let mut command = Command::new(program());
+        command.env_clear();
         command
             .arg(role)
             .envs([
@@ -63,6 +64,7 @@ impl RoleProcess {
     fn health(&self) -> Output {
         let admin = format!("http://{}", self.admin);
         let mut command = Command::new(program());
+        command.env_clear();
         command
             .args(["health", "--admin", &admin])
             .output()
@@ -197,6 +199,7 @@ async fn sql(url: &str, statement: &'static str) {
 /// `frontdesk seed` against these servers.
 fn seed(servers: &str) -> String {
     let mut command = Command::new(program());
+    command.env_clear();
     let output = command
         .args(["seed", "--server", servers, "--tokens"])
         .envs([
