@@ -340,6 +340,8 @@ async fn methods_are_told_only_when_asked_for() {
             ],
         );
         role.wait(true, "ready");
+        // Installs the TLS library every client needs.
+        lib_platform::outbound::client(std::time::Duration::from_secs(5)).unwrap();
         let client = reqwest::Client::builder()
             .http2_prior_knowledge()
             .build()
