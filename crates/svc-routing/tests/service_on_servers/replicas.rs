@@ -55,6 +55,7 @@ async fn a_desk_is_served_by_whichever_replica_it_reaches() {
         }
     });
     let (mut ana, snapshot) = again.await;
+    assert!(ana.done().await.accepted, "the desk is open");
     let owned: Vec<&str> = snapshot
         .engagements
         .iter()
@@ -68,9 +69,16 @@ async fn a_desk_is_served_by_whichever_replica_it_reaches() {
     };
     assert_eq!(offer.engagement_id, "c2.e1", "what waited is offered again");
     assert!(ana.accept(&offer).await.accepted);
-    let assigned = world.peer.story("c2.e1");
-    let owners = assigned.iter().filter(|line| line.starts_with("assigned"));
-    assert_eq!(owners.count(), 1, "{assigned:?}");
+    let owners = |story: &[String]| {
+        let owners = story.iter().filter(|line| line.starts_with("assigned"));
+        owners.count()
+    };
+    let told = async || {
+        let story = world.peer.story("c2.e1");
+        (owners(&story) > 0).then_some(story)
+    };
+    let story = eventually(told).await;
+    assert_eq!(owners(&story), 1, "{story:?}");
     other.stop().await;
 }
 
