@@ -262,9 +262,14 @@ async fn trace_call(request: Request, next: Next) -> Response {
         .headers()
         .get(trace::HEADER)
         .and_then(|value| value.to_str().ok());
-    if let Some(parent) = parent {
-        trace::continue_from(&span, parent);
+    let Some(parent) = parent else {
+        return next.run(request).instrument(span).await;
+    };
+    if span.is_disabled() && trace::is_valid(parent) {
+        let parent = parent.to_owned();
+        return trace::on_behalf_of(parent, next.run(request)).await;
     }
+    trace::continue_from(&span, parent);
     next.run(request).instrument(span).await
 }
 

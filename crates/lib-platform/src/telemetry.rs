@@ -9,7 +9,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -55,8 +55,9 @@ const QUIET: &str = "h2=warn,hyper=warn,tonic=warn,opentelemetry=warn,tower=warn
 const TRACED: [&str; 3] = ["svc_", "lib_platform", "frontdesk"];
 
 /// Starts telemetry for this process. Only the first call in a process has effect on the log.
-/// Traces are made whatever the log shows: their ids travel with messages and stand in the log of
-/// conversations, also when nobody collects them.
+/// Trace ids are made whatever the log shows: they travel with messages and stand in the log of
+/// conversations, also when nobody collects traces. Spans are recorded only for a collector: of a
+/// busy process's time, recording for nobody takes a seventh.
 ///
 /// # Errors
 /// When the filter or the collector's address cannot be used.
@@ -74,6 +75,8 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
             .build()
             .with_context(|| format!("cannot use the OTLP endpoint `{endpoint}`"))?;
         provider = provider.with_batch_exporter(exporter);
+    } else {
+        provider = provider.with_sampler(Sampler::AlwaysOff);
     }
     let provider = provider.build();
     let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.filter))
@@ -87,7 +90,12 @@ pub fn start(settings: &Settings) -> anyhow::Result<Telemetry> {
             .with_filter(filter)
             .boxed(),
     };
-    let ours = TRACED.map(|name| (name, LevelFilter::DEBUG));
+    // Where nobody collects, what begins a trace is enough; calls pass on the caller's.
+    let depth = match settings.otlp_endpoint {
+        Some(_) => LevelFilter::DEBUG,
+        None => LevelFilter::INFO,
+    };
+    let ours = TRACED.map(|name| (name, depth));
     // Thread, line and idle time of every span cost more than they tell.
     let traces = tracing_opentelemetry::layer()
         .with_threads(false)

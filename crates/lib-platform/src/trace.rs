@@ -10,9 +10,24 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 /// The header and metadata key.
 pub const HEADER: &str = "traceparent";
 
-/// `traceparent` of the current span, if it is part of a trace.
+tokio::task_local! {
+    /// The caller's trace, where calls have no span of their own.
+    static CALLER: String;
+}
+
+/// `traceparent` of the current span, if it is part of a trace, or else that of the call under work.
 pub fn current_traceparent() -> Option<String> {
-    traceparent(&Span::current())
+    traceparent(&Span::current()).or_else(|| CALLER.try_with(String::clone).ok())
+}
+
+/// `work` on behalf of a caller whose trace is `traceparent`, where the call has no span.
+pub async fn on_behalf_of<F: Future>(traceparent: String, work: F) -> F::Output {
+    CALLER.scope(traceparent, work).await
+}
+
+/// Whether `text` names a trace to go on with.
+pub fn is_valid(text: &str) -> bool {
+    parse(text).is_some()
 }
 
 /// The id of the trace the current span is part of, if it is recorded.

@@ -1,11 +1,17 @@
 //! Several writes in one statement, for writers whose time goes into waiting for answers: one round
-//! trip on PostgreSQL, one hand-over to its thread on SQLite.
+//! trip on PostgreSQL, one hand-over to its thread on SQLite. On PostgreSQL that statement can be the
+//! whole transaction, with its fences.
 
-use crate::database::Tx;
+use crate::database::{Database, Target, Tx};
 use crate::error::StorageError;
 use crate::insert::Insert;
 use crate::migration::Engine;
-use crate::query::{Query, Value};
+use crate::query::{Query, Row, Value};
+
+/// SQLSTATE of a division by zero, by which a statement fails whose fences do not stand.
+const DIVISION_BY_ZERO: &str = "22012";
+/// Stands in the last part of a statement for "the fences stand, and the rest is written".
+const READY: &str = "{ready}";
 
 /// Writes that do not depend on each other: they see the records as they were before the first of
 /// them, in no promised order, and no two of them may touch the same row.
@@ -17,10 +23,10 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// An empty one for `tx`.
-    pub fn new(tx: &Tx) -> Self {
+    /// An empty one for `engine`.
+    pub fn new(engine: Engine) -> Self {
         Self {
-            engine: tx.engine(),
+            engine,
             texts: Vec::new(),
             values: Vec::new(),
         }
@@ -63,6 +69,82 @@ impl Bundle {
         };
         Query::with(text, self.values).execute(tx).await?;
         Ok(())
+    }
+}
+
+/// The leases a statement shows: of which work, which parts, with which fences.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// The work.
+    pub work: &'a str,
+    /// Parts with the fences they were claimed with.
+    pub parts: &'a [(u16, i64)],
+}
+
+impl Bundle {
+    /// Does all of it and then `last`, as one statement, for PostgreSQL only: on a database it is a
+    /// transaction of its own. Returns the row `last` answers with.
+    ///
+    /// `last` is more parts of a `WITH` and a final `SELECT`; in one of them, that what follows
+    /// depends on, it says `{ready}` where a condition may stand. What comes before happens before:
+    /// a lock that `last` takes is held for as short as can be.
+    ///
+    /// # Errors
+    /// [`StorageError::Fenced`] when a lease is another's by now; nothing is written then. Others
+    /// when the database refuses.
+    pub async fn finish_with<'a>(
+        mut self,
+        on: impl Into<Target<'a>>,
+        database: &Database,
+        shown: Shown<'_>,
+        last: Query,
+    ) -> Result<Row, StorageError> {
+        let first = self.values.len();
+        let held = format!(
+            "held AS (SELECT l.part FROM UNNEST(${}::bigint[], ${}::bigint[]) h(part, fence) \
+             CROSS JOIN LATERAL (SELECT part FROM lease WHERE work = ${} AND part = h.part \
+             AND fence = h.fence AND owner <> '' FOR SHARE) l)",
+            first + 1,
+            first + 2,
+            first + 3,
+        );
+        // Fails where one is missing: a statement has no other way to undo itself.
+        let mut ready = format!(
+            "1 / CAST((SELECT count(*) FROM held) = ${}::bigint AS int) = 1",
+            first + 4
+        );
+        // In order, as their owner prolongs them too: otherwise the two could wait for each other.
+        let mut parts = shown.parts.to_vec();
+        parts.sort_unstable();
+        let (parts, fences) = parts
+            .iter()
+            .map(|(part, fence)| (Some(i64::from(*part)), Some(*fence)))
+            .unzip();
+        self.values.extend([
+            Value::Ints(parts),
+            Value::Ints(fences),
+            shown.work.into(),
+            (shown.parts.len() as i64).into(),
+        ]);
+        let mut text = format!("WITH {held}");
+        for (n, part) in self.texts.iter().enumerate() {
+            text.push_str(&format!(",\nw{n} AS ({part} RETURNING 1)"));
+            ready.push_str(&format!(" AND (SELECT count(*) FROM w{n}) >= 0"));
+        }
+        let rest = moved(&last.text(self.engine), self.values.len());
+        text.push_str(",\n");
+        text.push_str(&rest.replace(READY, &ready));
+        self.values.extend(last.values);
+        match Query::with(text, self.values).fetch_one(on).await {
+            Err(StorageError::Query(sqlx::Error::Database(refused)))
+                if refused.code().as_deref() == Some(DIVISION_BY_ZERO) =>
+            {
+                let mut tx = database.begin_concurrent().await?;
+                tx.require_fence(shown.work, shown.parts).await?;
+                Err(StorageError::Query(sqlx::Error::Database(refused)))
+            }
+            answer => answer,
+        }
     }
 }
 
@@ -120,12 +202,12 @@ mod tests {
         let mut other = Insert::<2>::into("other (id, n)")
             .on_conflict("ON CONFLICT (id) DO UPDATE SET n = excluded.n");
         other.row(["a".into(), i64::MAX.into()]);
-        let bundle = Bundle::new(&tx).insert(notes).insert(other);
+        let bundle = Bundle::new(tx.engine()).insert(notes).insert(other);
         bundle.execute(&mut tx).await.unwrap();
         let mut other = Insert::<2>::into("other (id, n)")
             .on_conflict("ON CONFLICT (id) DO UPDATE SET n = excluded.n");
         other.row(["a".into(), i64::MIN.into()]);
-        Bundle::new(&tx)
+        Bundle::new(tx.engine())
             .and(
                 sql("DELETE FROM note WHERE id IN (SELECT c0 FROM each($1) j)")
                     .bind(crate::list(&["n0", "n1"])),

@@ -15,7 +15,7 @@ pub mod redis;
 mod sqlite;
 mod storage;
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, Shown};
 pub use database::{Database, Target, Tx};
 pub use error::StorageError;
 pub use insert::Insert;

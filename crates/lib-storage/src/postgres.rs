@@ -92,6 +92,9 @@ impl PostgresPool {
                 // yet, the planner believes that reading all of it is cheaper, and keeps that plan
                 // for the prepared statement while the table grows.
                 ("enable_seqscan", "off"),
+                // All that differs between two uses of a statement are the keys in its lists: there
+                // is nothing to gain from planning it anew each time.
+                ("plan_cache_mode", "force_generic_plan"),
             ]);
         let server: Arc<str> = settings.server().into();
         let failed = |source| StorageError::Open {

@@ -3,6 +3,10 @@
 //! Lists travel as one value and are written `each($1)`: rows of one column `c0`, or `each($1, 3)`:
 //! rows of the columns `c0`, `c1`, `c2`. So a statement is the same for any number of keys and stays
 //! prepared.
+//!
+//! Rows are looked up by such keys with `lookup(note n, n.id = j.c0)`, a join, or `id among($1)`, a
+//! condition. On PostgreSQL both are written so that each key goes to the index, whatever the planner
+//! believes of a table that is still young: a statement is planned once and then kept.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -190,12 +194,73 @@ impl Query {
 
     /// The text as `engine` takes it.
     pub(crate) fn text(&self, engine: Engine) -> Cow<'static, str> {
-        if self.text.contains("each(") {
-            Cow::Owned(lists(&self.text, engine))
-        } else {
-            self.text.clone()
+        let mut text = self.text.clone();
+        for (mark, written_out) in [
+            ("lookup(", lookups as fn(&str, Engine) -> String),
+            ("among(", memberships),
+            ("each(", lists),
+        ] {
+            if text.contains(mark) {
+                text = Cow::Owned(written_out(&text, engine));
+            }
         }
+        text
     }
+}
+
+/// Writes out every `lookup(table name, condition)`.
+fn lookups(text: &str, engine: Engine) -> String {
+    let mut out = String::with_capacity(text.len() + 80);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("lookup(") {
+        out.push_str(before);
+        let mut depth = 1;
+        let end = after.find(|letter| {
+            depth += match letter {
+                '(' => 1,
+                ')' => -1,
+                _ => 0,
+            };
+            depth == 0
+        });
+        let (inside, after) = after.split_at(end.unwrap_or(after.len()));
+        let (table, condition) = inside.split_once(',').unwrap_or((inside, "TRUE"));
+        let (table, condition) = (table.trim(), condition.trim());
+        let name = table.rsplit(' ').next().unwrap_or(table);
+        // Writing to a String does not fail.
+        let _ = match engine {
+            Engine::Sqlite => write!(out, "JOIN {table} ON {condition}"),
+            // OFFSET keeps the planner from turning it into a join of its own choice.
+            Engine::Postgres => write!(
+                out,
+                "CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {condition} OFFSET 0) {name}"
+            ),
+        };
+        rest = after.strip_prefix(')').unwrap_or(after);
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Writes out every `among($n)`.
+fn memberships(text: &str, engine: Engine) -> String {
+    let mut out = String::with_capacity(text.len() + 80);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("among(") {
+        let (place, after) = after.split_once(')').unwrap_or((after, ""));
+        out.push_str(before);
+        // Writing to a String does not fail.
+        let _ = match engine {
+            Engine::Sqlite => write!(out, "IN (SELECT value FROM json_each({place}))"),
+            Engine::Postgres => write!(
+                out,
+                "= ANY(ARRAY(SELECT json_array_elements_text(CAST({place} AS json))))"
+            ),
+        };
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Writes out every `each($n)` and `each($n, columns)`.
@@ -363,6 +428,32 @@ mod tests {
             "SELECT c0 FROM (SELECT value AS c0 FROM json_array_elements_text(CAST($1 AS json)) \
              AS value) j JOIN (SELECT value ->> 0 AS c0, value ->> 1 AS c1 \
              FROM json_array_elements(CAST($2 AS json)) AS value) k ON k.c0 = j.c0"
+        );
+    }
+
+    #[test]
+    fn keys_are_looked_up_by_index() {
+        let query = sql("SELECT n.text FROM each($1) j lookup(note n, n.id = CAST(j.c0 AS TEXT))");
+        assert_eq!(
+            query.text(Engine::Sqlite),
+            "SELECT n.text FROM (SELECT value AS c0 FROM json_each($1)) j \
+             JOIN note n ON n.id = CAST(j.c0 AS TEXT)"
+        );
+        assert_eq!(
+            query.text(Engine::Postgres),
+            "SELECT n.text FROM (SELECT value AS c0 FROM \
+             json_array_elements_text(CAST($1 AS json)) AS value) j CROSS JOIN LATERAL \
+             (SELECT * FROM note n WHERE n.id = CAST(j.c0 AS TEXT) OFFSET 0) n"
+        );
+        let query = sql("DELETE FROM note WHERE id among($1)");
+        assert_eq!(
+            query.text(Engine::Sqlite),
+            "DELETE FROM note WHERE id IN (SELECT value FROM json_each($1))"
+        );
+        assert_eq!(
+            query.text(Engine::Postgres),
+            "DELETE FROM note WHERE id = \
+             ANY(ARRAY(SELECT json_array_elements_text(CAST($1 AS json))))"
         );
     }
 

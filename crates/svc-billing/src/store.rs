@@ -382,7 +382,7 @@ impl Writing {
 
 /// Which messages are in the ledger, of pairs of number and Meta's id.
 const KNOWN_MESSAGES: &str = "SELECT u.number_id, u.wamid FROM each($1, 2) w \
-     JOIN usage_record u ON u.number_id = w.c0 AND u.wamid = w.c1";
+     lookup(usage_record u, u.number_id = w.c0 AND u.wamid = w.c1)";
 /// Which billing conversations are in the ledger, of pairs of number and Meta's id.
 const KNOWN_CONVERSATIONS: &str = "SELECT u.number_id, u.opens_conversation FROM each($1, 2) w \
-     JOIN usage_record u ON u.number_id = w.c0 AND u.opens_conversation = w.c1";
+     lookup(usage_record u, u.number_id = w.c0 AND u.opens_conversation = w.c1)";

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 
 use core_conversation::{Conversation, Engagement};
 use core_types::{ConversationId, EngagementId, Timestamp, WhatsAppMessageId};
-use lib_storage::{Bundle, Database, Engine, Insert, StorageError, Tx, Value, list, sql};
+use lib_storage::{
+    Bundle, Database, Engine, Insert, Shown, StorageError, Target, Tx, Value, list, sql,
+};
 use serde::Serialize;
 
 use super::search::{folded, index_words};
@@ -37,27 +39,26 @@ pub(crate) async fn commit(
     now: Timestamp,
     teller: &str,
 ) -> Result<Option<i64>, StorageError> {
-    let mut tx = database.begin_concurrent().await?;
-    tx.require_fence(WORK.name, &commit.fences).await?;
     let owners = commit.conversations.iter().map(|owner| (&owner.id, owner));
     let owners: Owners<'_> = owners.collect();
-    drop_keys(&mut tx, commit, &owners).await?;
-    let bundle = Bundle::new(&tx);
+    let bundle = Bundle::new(database.engine());
     let bundle = bundle.insert(conversations(&commit.conversations)?);
     let bundle = bundle.insert(contact_keys(commit, &owners));
     let bundle = messages(bundle, database.engine(), &commit.messages, &owners)?;
     let bundle = bundle.insert(engagements(&commit.engagements, &owners)?);
     let bundle = schedule(bundle, &commit.conversations);
     let bundle = bookkeeping(bundle, commit, now)?;
-    let head = match (commit.entries.is_empty(), database.engine()) {
-        (true, _) => {
+    if database.engine() == Engine::Postgres && commit.dropped_keys.is_empty() {
+        return shared_log(database, database, bundle, commit, teller).await;
+    }
+    let mut tx = database.begin_concurrent().await?;
+    drop_keys(&mut tx, commit, &owners).await?;
+    let head = match (database.engine(), commit.entries.is_empty()) {
+        (Engine::Postgres, _) => shared_log(database, &mut tx, bundle, commit, teller).await?,
+        (Engine::Sqlite, false) => Some(one_log(&mut tx, bundle, commit).await?),
+        (Engine::Sqlite, true) => {
             bundle.execute(&mut tx).await?;
             None
-        }
-        (false, Engine::Sqlite) => Some(one_log(&mut tx, bundle, commit).await?),
-        (false, Engine::Postgres) => {
-            bundle.execute(&mut tx).await?;
-            Some(shared_log(&mut tx, commit, teller).await?)
         }
     };
     tx.commit().await?;
@@ -135,15 +136,32 @@ async fn one_log(tx: &mut Tx, bundle: Bundle, commit: &Commit) -> Result<i64, St
     Ok(head)
 }
 
-/// Writes the log that other replicas write too: takes the head, numbers the entries and announces
-/// them, in one statement.
-async fn shared_log(tx: &mut Tx, commit: &Commit, teller: &str) -> Result<i64, StorageError> {
+/// Writes everything together with the log that other replicas write too: shows the fences, writes
+/// the records, takes the head, numbers the entries and announces them, in one statement. The head is
+/// taken last, because the others wait for it.
+async fn shared_log<'a>(
+    database: &Database,
+    on: impl Into<Target<'a>>,
+    bundle: Bundle,
+    commit: &Commit,
+    teller: &str,
+) -> Result<Option<i64>, StorageError> {
+    let shown = Shown {
+        work: WORK.name,
+        parts: &commit.fences,
+    };
+    if commit.entries.is_empty() {
+        let nothing = sql("done AS (SELECT 1 WHERE {ready}) SELECT count(*) FROM done");
+        bundle.finish_with(on, database, shown, nothing).await?;
+        return Ok(None);
+    }
     let entries = commit.entries.iter().map(entry);
     let entries: Vec<[Value; 9]> = entries.collect::<Result<_, _>>()?;
     let count = entries.len() as i64;
     let waiting: Vec<[Value; 5]> = outbox(&commit.conversations).collect();
     let mut query = String::from(
-        "WITH head AS (UPDATE log_head SET position = position + $1 RETURNING position), \
+        "head AS (UPDATE log_head SET position = position + $1 WHERE {ready} \
+         RETURNING position), \
          events AS (INSERT INTO event (position, tenant, conversation_id, engagement_id, seq, \
          recorded_at, number_id, waba_id, traceparent, event) \
          SELECT head.position - $1 + new.n, new.tenant, new.conversation_id, new.engagement_id, \
@@ -178,7 +196,8 @@ async fn shared_log(tx: &mut Tx, commit: &Commit, teller: &str) -> Result<i64, S
             query = query.bind(column);
         }
     }
-    query.fetch_one(tx).await?.get(0)
+    let row = bundle.finish_with(on, database, shown, query).await?;
+    row.get(0).map(Some)
 }
 
 fn conversations(all: &[Conversation]) -> Result<Insert<10>, StorageError> {
@@ -367,11 +386,11 @@ fn schedule(bundle: Bundle, conversations: &[Conversation]) -> Bundle {
     let mut bundle = bundle.insert(due);
     for (text, gone) in [
         (
-            "DELETE FROM timer WHERE conversation_id IN (SELECT c0 FROM each($1) j)",
+            "DELETE FROM timer WHERE conversation_id among($1)",
             idle,
         ),
         (
-            "DELETE FROM outbox WHERE conversation_id IN (SELECT c0 FROM each($1) j)",
+            "DELETE FROM outbox WHERE conversation_id among($1)",
             quiet,
         ),
     ] {

@@ -101,20 +101,20 @@ pub(crate) struct Known {
 /// The columns of every look-up: its kind, two keys, an id, and what is stored.
 const LOOK_UPS: [&str; 6] = [
     "SELECT CAST(1 AS BIGINT), d.key, '', '', '', '', '' \
-     FROM each($#) j JOIN dedupe d ON d.key = j.c0",
+     FROM each($#) j lookup(dedupe d, d.key = j.c0)",
     "SELECT CAST(2 AS BIGINT), k.tenant, k.number_id, k.key, k.conversation_id, c.user_id, '' \
-     FROM each($#, 3) j JOIN contact_key k ON k.tenant = j.c0 AND k.number_id = j.c1 \
-     AND k.key = j.c2 JOIN conversation c ON c.id = k.conversation_id",
+     FROM each($#, 3) j lookup(contact_key k, k.tenant = j.c0 AND k.number_id = j.c1 \
+     AND k.key = j.c2) lookup(conversation c, c.id = k.conversation_id)",
     "SELECT CAST(3 AS BIGINT), m.number_id, '', m.id, m.conversation_id, m.record, m.traceparent \
-     FROM each($#, 2) j JOIN message m ON m.number_id = j.c0 AND m.wamid = j.c1",
+     FROM each($#, 2) j lookup(message m, m.number_id = j.c0 AND m.wamid = j.c1)",
     "SELECT CAST(4 AS BIGINT), i.tenant, i.key, m.id, m.conversation_id, m.record, m.traceparent \
-     FROM each($#, 2) j JOIN idempotency i ON i.tenant = j.c0 AND i.key = j.c1 \
-     JOIN message m ON m.id = i.message_id",
+     FROM each($#, 2) j lookup(idempotency i, i.tenant = j.c0 AND i.key = j.c1) \
+     lookup(message m, m.id = i.message_id)",
     "SELECT CAST(5 AS BIGINT), '', '', m.id, m.conversation_id, m.record, m.traceparent \
-     FROM each($#) j JOIN message m ON m.id = j.c0",
+     FROM each($#) j lookup(message m, m.id = j.c0)",
     "SELECT CAST(6 AS BIGINT), o.number_id, o.wamid, o.key, CAST(o.at AS TEXT), o.status, \
      o.traceparent FROM each($#, 2) j \
-     JOIN orphan_status o ON o.number_id = j.c0 AND o.wamid = j.c1",
+     lookup(orphan_status o, o.number_id = j.c0 AND o.wamid = j.c1)",
 ];
 
 /// Looks everything up that is `wanted`, in one statement.
@@ -212,7 +212,7 @@ pub(crate) async fn conversations(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let query = sql("SELECT c.id, c.state FROM each($1) j JOIN conversation c ON c.id = j.c0");
+    let query = sql("SELECT c.id, c.state FROM each($1) j lookup(conversation c, c.id = j.c0)");
     let rows = query.bind(list(ids)).fetch_all(database).await?;
     rows.iter()
         .map(|row| parse("conversation", row.text(0)?, row.text(1)?))
@@ -224,7 +224,7 @@ pub(crate) async fn numbers(
     database: &Database,
     ids: &[&ConversationId],
 ) -> Result<Vec<(ConversationId, String)>, StorageError> {
-    let query = sql("SELECT c.id, c.number_id FROM each($1) j JOIN conversation c ON c.id = j.c0");
+    let query = sql("SELECT c.id, c.number_id FROM each($1) j lookup(conversation c, c.id = j.c0)");
     let rows = query.bind(list(ids)).fetch_all(database).await?;
     rows.iter()
         .map(|row| Ok((conversation_id("conversation", row.text(0)?)?, row.get(1)?)))
@@ -239,7 +239,7 @@ pub(crate) async fn engagements(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let query = sql("SELECT e.id, e.record FROM each($1) j JOIN engagement e ON e.id = j.c0");
+    let query = sql("SELECT e.id, e.record FROM each($1) j lookup(engagement e, e.id = j.c0)");
     let rows = query.bind(list(ids)).fetch_all(database).await?;
     rows.iter()
         .map(|row| parse("engagement", row.text(0)?, row.text(1)?))

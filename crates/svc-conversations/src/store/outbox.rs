@@ -92,7 +92,7 @@ pub(crate) async fn of(
     conversations: &[ConversationId],
 ) -> Result<Vec<Ready>, StorageError> {
     let query = sql(ready!(
-        "each($1) j JOIN outbox o ON o.conversation_id = j.c0",
+        "each($1) j lookup(outbox o, o.conversation_id = j.c0)",
         "1 = 1"
     ));
     fetch(database, query.bind(list(conversations))).await
