@@ -7,17 +7,21 @@
 //! replica that slept through the loss of its lease can change nothing. It also stops by itself
 //! when it could not prolong its leases in time.
 
+mod bearer;
+
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use lib_storage::StorageError;
 use lib_storage::lease::{Leases, Member, Roster};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::bearer::Bearer;
 use crate::lifecycle::Lifecycle;
 
 /// How long a lease lives without a beat.
@@ -26,6 +30,22 @@ pub const LIVE: Duration = Duration::from_secs(6);
 const BEATS: u32 = 6;
 /// How long a part's work may take to end when the part is given up.
 const WIND_UP: Duration = Duration::from_secs(3);
+
+/// Failures in a row of the work on a part from one warning to the next: about a minute.
+const QUIET_FAILURES: u32 = 60;
+
+/// An error of the work on a part that passes by itself, such as a store that is away: the part is
+/// begun again a beat later, under a new fence, so that what the store still has to do for the old
+/// one is refused. A [`StorageError`] that passes is taken for one, too.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub struct Passing(pub anyhow::Error);
+
+/// Whether the work may be begun again after `error`.
+fn passes(error: &anyhow::Error) -> bool {
+    let stored = error.downcast_ref::<StorageError>();
+    error.is::<Passing>() || stored.is_some_and(StorageError::is_passing)
+}
 
 /// A part of the work that is this replica's until it is lost.
 #[derive(Clone, Debug)]
@@ -140,6 +160,11 @@ struct Sharing {
     life: Lifecycle,
     run: Run,
     running: BTreeMap<u16, Running>,
+    /// How often in a row the work on a part ended with an error that passes.
+    failures: BTreeMap<u16, u32>,
+    bearer: Bearer,
+    /// Tells that work is to be begun again.
+    again: Arc<Notify>,
     /// What we hold is ours at least until then.
     until: Instant,
     table: watch::Sender<Arc<Vec<Holder>>>,
@@ -147,11 +172,15 @@ struct Sharing {
 
 struct Running {
     held: Held,
+    began: Instant,
     ended: oneshot::Receiver<()>,
+    /// The error that passes, with which the work has ended.
+    failed: Arc<OnceLock<String>>,
 }
 
 /// Takes part in `work`: `run` is called for each part this replica gets, and its future must end
-/// when [`Held::lost`] resolves. An error of it that is not due to the loss stops the service.
+/// when [`Held::lost`] resolves. After an error of it that passes ([`Passing`]) it is called again; any
+/// other that is not due to the loss stops the service.
 pub async fn share<F, R>(
     work: Work,
     leases: Arc<dyn Leases>,
@@ -172,6 +201,9 @@ where
         life: life.clone(),
         run: Box::new(move |held| Box::pin(run(held))),
         running: BTreeMap::new(),
+        failures: BTreeMap::new(),
+        bearer: Bearer::new(),
+        again: Arc::default(),
         until: Instant::now(),
         table,
     };
@@ -185,15 +217,18 @@ impl Sharing {
         let stopped = self.life.stopped();
         tokio::pin!(stopped);
         loop {
-            let pause = if self.leases.shared() {
-                LIVE / BEATS
-            } else {
-                Duration::from_secs(86_400)
+            let pause = async {
+                // Without other replicas nothing moves, and only failed work needs a turn.
+                if !self.leases.shared() {
+                    self.again.notified().await;
+                }
+                tokio::time::sleep(LIVE / BEATS).await;
             };
             tokio::select! {
                 () = &mut stopped => break,
-                () = tokio::time::sleep(pause) => self.turn().await,
+                () = pause => {}
             }
+            self.turn().await;
         }
         let parts: Vec<u16> = self.running.keys().copied().collect();
         self.wind_up(&parts).await;
@@ -221,10 +256,31 @@ impl Sharing {
             Err(_) => return self.unheard("it does not answer").await,
         };
         self.until = began + LIVE.mul_f32(0.8);
+        if self.is_second().await {
+            return;
+        }
+        self.drop_failed();
         self.drop_lost(&roster).await;
         self.give_up(&roster).await;
         self.claim(&roster, began).await;
         self.publish(&roster);
+    }
+
+    /// Whether another process has this one's name; then everything stops.
+    async fn is_second(&mut self) -> bool {
+        let (leases, work, me) = (&*self.leases, self.work.name, &self.me);
+        let asked = self.bearer.is_second(leases, work, me, LIVE);
+        let patience = tokio::time::timeout_at(self.until, asked);
+        let second = patience.await.unwrap_or(false);
+        if second {
+            let problem = format!(
+                "another process runs under the instance name `{}`; give each replica a name of \
+                 its own: instance (FRONTDESK_INSTANCE)",
+                me.name
+            );
+            self.life.fail("instance", &problem);
+        }
+        second
     }
 
     /// The beat did not get through. What we hold may go on until its time is over.
@@ -234,6 +290,32 @@ impl Sharing {
             let parts: Vec<u16> = self.running.keys().copied().collect();
             self.wind_up(&parts).await;
             self.publish(&Roster::default());
+        }
+    }
+
+    /// Forgets work that has ended with an error that passes, so that its part is claimed again.
+    fn drop_failed(&mut self) {
+        for (part, running) in self
+            .running
+            .extract_if(.., |_, it| it.failed.get().is_some())
+        {
+            running.held.lost.cancel();
+            let failures = self.failures.entry(part).or_default();
+            if running.began.elapsed() > LIVE {
+                *failures = 0;
+            }
+            let (work, problem) = (self.work.name, running.failed.get());
+            if failures.is_multiple_of(QUIET_FAILURES) {
+                tracing::warn!(
+                    work,
+                    part,
+                    problem,
+                    "work on a part failed; it is begun again"
+                );
+            } else {
+                tracing::debug!(work, part, problem, "work on a part failed again");
+            }
+            *failures = failures.saturating_add(1);
         }
     }
 
@@ -332,6 +414,8 @@ impl Sharing {
             lost: self.life.stop_token().child_token(),
         };
         let (done, ended) = oneshot::channel();
+        let failed = Arc::new(OnceLock::new());
+        let (told, again) = (Arc::clone(&failed), Arc::clone(&self.again));
         let work = (self.run)(held.clone());
         let (life, name, own) = (self.life.clone(), self.work.name, held.clone());
         self.life.spawn(name, async move {
@@ -339,6 +423,11 @@ impl Sharing {
             let outcome = tokio::spawn(work).await;
             let problem = match outcome {
                 Ok(Ok(())) => None,
+                Ok(Err(error)) if passes(&error) && !own.is_lost() => {
+                    let _ = told.set(format!("{error:#}"));
+                    again.notify_one();
+                    None
+                }
                 Ok(Err(error)) => Some(format!("{error:#}")),
                 Err(panic) => Some(panic.to_string()),
             };
@@ -351,7 +440,13 @@ impl Sharing {
             }
             let _ = done.send(());
         });
-        self.running.insert(part, Running { held, ended });
+        let running = Running {
+            held,
+            began: Instant::now(),
+            ended,
+            failed,
+        };
+        self.running.insert(part, running);
     }
 
     /// Stops the work on `parts` and waits for its end.
@@ -398,58 +493,4 @@ impl Sharing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WORK: Work = Work {
-        name: "test",
-        parts: 64,
-    };
-
-    fn member(name: &str) -> Member {
-        Member {
-            name: name.to_owned(),
-            address: String::new(),
-        }
-    }
-
-    #[test]
-    fn parts_are_spread_and_only_those_of_the_dead_move() {
-        let all = [member("a"), member("b"), member("c")];
-        let without = [member("a"), member("c")];
-        let mut counts = BTreeMap::new();
-        for part in 0..64 {
-            let before = target(WORK, part, &all).unwrap();
-            *counts.entry(before.name.clone()).or_insert(0) += 1;
-            if before.name != "b" {
-                assert_eq!(target(WORK, part, &without).unwrap(), before);
-            }
-        }
-        assert!(counts.values().all(|count| *count >= 10), "{counts:?}");
-    }
-
-    #[test]
-    fn a_key_keeps_its_part() {
-        assert_eq!(
-            part_of("106540352242922", 64),
-            part_of("106540352242922", 64)
-        );
-        assert_eq!(part_of("anything", 1), 0);
-        // Written down once: data is placed by it.
-        assert_eq!(part_of("106540352242922", 64), 54);
-    }
-
-    #[tokio::test]
-    async fn alone_it_has_everything_at_once_and_ends_with_the_service() {
-        let life = Lifecycle::new();
-        let leases = Arc::new(lib_storage::lease::Alone);
-        let shares = share(WORK, leases, &member("a"), &life, |held| async move {
-            held.lost().await;
-            Ok(())
-        })
-        .await;
-        assert_eq!(shares.here().len(), 64);
-        life.stop();
-        assert!(life.drained(Duration::from_secs(5)).await);
-    }
-}
+mod tests;

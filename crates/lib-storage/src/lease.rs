@@ -77,6 +77,16 @@ pub trait Leases: Send + Sync + 'static {
         parts: &'a [u16],
         leave: bool,
     ) -> BoxFuture<'a, Result<(), LeaseError>>;
+
+    /// Says that the process `run`, a word of its own, bears the name of `me`. Returns the process
+    /// that was the last to say so, if it was another and no longer than `live` ago.
+    fn bear<'a>(
+        &'a self,
+        work: &'a str,
+        me: &'a Member,
+        run: &'a str,
+        live: Duration,
+    ) -> BoxFuture<'a, Result<Option<String>, LeaseError>>;
 }
 
 /// Leases where there is one process only: it has everything.
@@ -119,6 +129,16 @@ impl Leases for Alone {
         _: bool,
     ) -> BoxFuture<'a, Result<(), LeaseError>> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn bear<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a Member,
+        _: &'a str,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<Option<String>, LeaseError>> {
+        Box::pin(async { Ok(None) })
     }
 }
 
@@ -254,14 +274,46 @@ impl LeaseTable {
         .execute(&mut tx)
         .await?;
         if leave {
-            sql("DELETE FROM lease_member WHERE work = $1 AND name = $2")
+            sql("DELETE FROM lease_member WHERE work IN ($1, $2) AND name = $3")
                 .bind(work)
+                .bind(bearers(work))
                 .bind(&me.name)
                 .execute(&mut tx)
                 .await?;
         }
         tx.commit().await
     }
+
+    async fn bear_now(
+        &self,
+        work: &str,
+        me: &Member,
+        run: &str,
+        live: Duration,
+    ) -> Result<Option<String>, StorageError> {
+        let row = sql(
+            "WITH before AS (SELECT address FROM lease_member WHERE work = $1 AND name = $2 \
+             AND seen > clock_timestamp() - CAST($4 AS bigint) * interval '1 millisecond') \
+             INSERT INTO lease_member (work, name, address, seen) \
+             VALUES ($1, $2, $3, clock_timestamp()) ON CONFLICT (work, name) \
+             DO UPDATE SET address = excluded.address, seen = excluded.seen \
+             RETURNING (SELECT address FROM before)",
+        )
+        .bind(bearers(work))
+        .bind(&me.name)
+        .bind(run)
+        .bind(live.as_millis() as i64)
+        .fetch_one(&self.0)
+        .await?;
+        let before: Option<String> = row.get(0)?;
+        Ok(before.filter(|before| before != run))
+    }
+}
+
+/// Who bears which name is kept among the members, as of another work, with the process in place of
+/// the address.
+fn bearers(work: &str) -> String {
+    format!("{work} bearers")
 }
 
 impl Leases for LeaseTable {
@@ -292,6 +344,16 @@ impl Leases for LeaseTable {
         leave: bool,
     ) -> BoxFuture<'a, Result<(), LeaseError>> {
         Box::pin(async move { Ok(self.release_now(work, me, parts, leave).await?) })
+    }
+
+    fn bear<'a>(
+        &'a self,
+        work: &'a str,
+        me: &'a Member,
+        run: &'a str,
+        live: Duration,
+    ) -> BoxFuture<'a, Result<Option<String>, LeaseError>> {
+        Box::pin(async move { Ok(self.bear_now(work, me, run, live).await?) })
     }
 }
 

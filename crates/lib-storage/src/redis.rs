@@ -65,6 +65,16 @@ impl Redis {
         Link::new(servers, Arc::new(Pool::new()), slot_of_tag(tag), patience)
     }
 
+    /// What the server's clock says, in microseconds since 1970.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn time(&self) -> Result<i64, RedisError> {
+        let mut link = self.link("0");
+        let (seconds, micros): (i64, i64) = ::redis::cmd("TIME").query_async(&mut link).await?;
+        Ok(seconds * 1_000_000 + micros)
+    }
+
     /// Leases kept under this hash tag.
     pub fn leases(&self, tag: &str) -> RedisLeases {
         RedisLeases::new(self.link(tag), tag)

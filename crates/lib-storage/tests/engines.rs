@@ -12,6 +12,7 @@ use lib_storage::{
     sql,
 };
 use lib_testkit::servers::{PostgresOptions, PostgresServer};
+use lib_testkit::{eventually, within};
 
 const NOTES: &[Migration] = &[Migration {
     version: 1,
@@ -166,6 +167,46 @@ async fn a_lease_is_one_replicas_and_its_fence_stops_the_other() {
     leases.release("w", &ana, &[0], true).await.unwrap();
     let roster = leases.beat("w", &ben, live).await.unwrap();
     assert_eq!(roster.members, [ben]);
+}
+
+#[tokio::test]
+async fn the_second_process_of_a_name_ends_and_says_which_setting_is_wrong() {
+    let server = PostgresServer::start().await;
+    let url = server.create_database().await;
+    let database = servers(&url).database("names", &[]).await.unwrap();
+    let work = Work {
+        name: "w",
+        parts: 4,
+    };
+    let me = Member {
+        name: "ana".to_owned(),
+        address: "http://ana:1".to_owned(),
+    };
+    let begin = async || {
+        let life = Lifecycle::new();
+        let run = |held: Held| async move {
+            held.lost().await;
+            Ok(())
+        };
+        let shares = share(work, database.leases(), &me, &life, run).await;
+        (life, shares)
+    };
+    // One that died without a word is followed at once, and nothing is wrong with that.
+    let leases = database.leases();
+    let live = Duration::from_secs(6);
+    let dead = leases.bear("w", &me, "dead", live).await.unwrap();
+    assert_eq!(dead, None);
+    let (first_life, first) = begin().await;
+    assert_eq!(first.here().len(), 4);
+    let (second_life, _second) = begin().await;
+    within(second_life.stopped()).await;
+    let problem = second_life.failure().unwrap();
+    assert!(problem.contains("FRONTDESK_INSTANCE"), "{problem}");
+    assert!(first_life.failure().is_none());
+    let whole = eventually(async || (first.here().len() == 4).then_some(()));
+    whole.await;
+    first_life.stop();
+    assert!(first_life.drained(live).await);
 }
 
 /// A second replica with the same data, and what each of the two is told about the other.

@@ -245,6 +245,11 @@ async fn leases_are_claimed_prolonged_given_up_and_lost() {
         let roster = leases.beat("inbox", &b, long).await.unwrap();
         assert_eq!(roster.members, [a.clone(), b.clone()]);
         assert!(roster.leases.is_empty());
+        let bear = async |run: &str, live| leases.bear("inbox", &a, run, live).await.unwrap();
+        assert_eq!(bear("one", long).await, None);
+        assert_eq!(bear("one", long).await, None);
+        assert_eq!(bear("two", long).await.as_deref(), Some("one"));
+        assert_eq!(bear("one", Duration::ZERO).await, None, "too long ago");
         let first = leases.claim("inbox", &a, long, &[0, 1]).await.unwrap();
         assert_eq!(
             first.iter().map(|(part, _)| *part).collect::<Vec<_>>(),

@@ -24,7 +24,7 @@ const TOGETHER: usize = 256;
 const ENTRIES_UNSTORED: usize = 10_000;
 /// How long the log's answers to reports wait for a commit to join. Wall time.
 const FLUSH: Duration = Duration::from_millis(50);
-/// How often a commit is tried before the service gives up; state in memory is ahead by then.
+/// How often a commit is tried before the hub gives up; state in memory is ahead by then.
 const COMMIT_ATTEMPTS: u32 = 5;
 
 /// The state of the hub.
@@ -264,8 +264,8 @@ impl Hub {
         Ok(self.commit(&writes).await?)
     }
 
-    /// What is in memory is ahead of what is stored until this has worked; so it must, or the
-    /// process ends and starts from what is stored.
+    /// What is in memory is ahead of what is stored until this has worked; so it must, or the hub
+    /// ends and is begun again from what is stored.
     async fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
         let mut attempt = 1;
         loop {

@@ -28,12 +28,12 @@ mod tenant;
 mod write;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lib_platform::partition::{Held, Work, share};
-use lib_platform::{Context, Parts};
+use lib_platform::partition::{Held, Passing, Work, share};
+use lib_platform::{Context, Lifecycle, Parts};
 use lib_proto::routing::desk_service_server::DeskServiceServer;
 use lib_proto::routing::routing_service_server::RoutingServiceServer;
 use tokio::sync::{mpsc, watch};
@@ -96,7 +96,11 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
         live,
         open: open.clone(),
         parts,
-        rebuilt: Arc::default(),
+        to_rebuild: Arc::new(Mutex::new(if config.rebuild {
+            (0..parts).collect()
+        } else {
+            BTreeSet::new()
+        })),
     };
     let work = Work { name: WORK, parts };
     let leases = records.leases();
@@ -123,43 +127,54 @@ struct Post {
     live: Option<LiveState>,
     open: OpenHubs,
     parts: u16,
-    /// Parts that were rebuilt: once is enough for one start.
-    rebuilt: Arc<Mutex<BTreeSet<u16>>>,
+    /// Parts whose state is to be read from the log again: at a start that asks for it, once, and
+    /// when an operator asks.
+    to_rebuild: Arc<Mutex<BTreeSet<u16>>>,
 }
 
 impl Post {
-    fn first_time(&self, part: u16) -> bool {
-        self.rebuilt.lock().is_ok_and(|mut done| done.insert(part))
+    fn to_rebuild(&self) -> MutexGuard<'_, BTreeSet<u16>> {
+        // A set is whole after every operation.
+        self.to_rebuild
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a part's hub until the part is lost. A hub that ends before is to be rebuilt.
+    /// Runs a part's hub until the part is lost. A hub that ends before is to be rebuilt. One whose
+    /// stores are away ends, too: what it knows is ahead of what is stored. It is begun again from
+    /// there; calls are told meanwhile to try again.
     async fn run(self, held: Held) -> anyhow::Result<()> {
-        let mut rebuild = self.config.rebuild && self.first_time(held.part);
+        let part = held.part;
         let outcome = loop {
-            let outcome = self.serve(&held, rebuild).await;
-            self.open.close(held.part);
-            rebuild = true;
-            if outcome.is_err() || held.is_lost() {
+            let life = held.life(&self.context.life).child();
+            let outcome = self.serve(&held, &life).await;
+            self.open.close(part);
+            if held.is_lost() {
                 break outcome;
             }
-            tracing::info!(part = held.part, "routing state is read from the log again");
+            if outcome.is_ok() || life.is_stopping() {
+                self.to_rebuild().insert(part);
+            }
+            life.stop();
+            if outcome.is_err() {
+                break outcome;
+            }
+            tracing::info!(part, "routing state is read from the log again");
         };
         match outcome {
             // Another replica has taken over; that ends the work here and harms nothing.
-            Err(error) if is_fenced(&error) => {
+            Err(error) if is(&error, StoreError::is_fenced) => {
                 self.context.metrics.fenced("routing").inc();
-                tracing::warn!(
-                    part = held.part,
-                    "another replica has this part; its hub ends"
-                );
+                tracing::warn!(part, "another replica has this part; its hub ends");
                 held.lost().await;
                 Ok(())
             }
+            Err(error) if is(&error, StoreError::is_passing) => Err(Passing(error).into()),
             outcome => outcome,
         }
     }
 
-    async fn serve(&self, held: &Held, rebuild: bool) -> anyhow::Result<()> {
+    async fn serve(&self, held: &Held, life: &Lifecycle) -> anyhow::Result<()> {
         let part = Part {
             index: held.part,
             of: self.parts,
@@ -167,8 +182,10 @@ impl Post {
         };
         let live = self.live.as_ref().map(|live| live.part(held.part));
         let store = Store::new(self.records.clone(), live, part);
+        let rebuild = self.to_rebuild().contains(&held.part);
         if rebuild {
             store.forget_log().await?;
+            self.to_rebuild().remove(&held.part);
         }
         let stored = store
             .load()
@@ -179,7 +196,7 @@ impl Post {
         let orders = Orders::new(sender);
         let (reports, wake) = watch::channel(stored.last_outgoing);
         let channel = self.context.channel("conversations")?;
-        let life = held.life(&self.context.life).child();
+        let life = life.clone();
         let hub = Hub::new(
             &self.config,
             (&self.context.clock, &life),
@@ -204,8 +221,6 @@ impl Post {
     }
 }
 
-fn is_fenced(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<StoreError>()
-        .is_some_and(StoreError::is_fenced)
+fn is(error: &anyhow::Error, what: fn(&StoreError) -> bool) -> bool {
+    error.downcast_ref::<StoreError>().is_some_and(what)
 }

@@ -11,8 +11,19 @@ use super::error::RedisError;
 use super::link::Link;
 use crate::lease::{Lease, LeaseError, Leases, Member, Roster};
 
+/// The keys of a work, in the order the scripts take them.
+const NAMES: [&str; 6] = [
+    "members",
+    "addresses",
+    "owners",
+    "until",
+    "fences",
+    "bearers",
+];
+
 static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lease/beat.lua")));
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lease/claim.lua")));
+static BEAR: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lease/bear.lua")));
 static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lease/release.lua")));
 
 /// Leases kept in Redis under one hash tag, so that scripts on other keys of the tag can check a
@@ -43,7 +54,7 @@ impl RedisLeases {
 
     fn call<'s>(&self, script: &'s Script, work: &str) -> ScriptInvocation<'s> {
         let mut call = script.prepare_invoke();
-        for name in ["members", "addresses", "owners", "until", "fences"] {
+        for name in NAMES {
             call.key(self.key(work, name));
         }
         call
@@ -97,6 +108,20 @@ impl RedisLeases {
         let done: Result<(), _> = call.invoke_async(&mut self.link.clone()).await;
         Ok(done.map_err(RedisError::from)?)
     }
+
+    async fn bear_now(
+        &self,
+        work: &str,
+        me: &Member,
+        run: &str,
+        live: Duration,
+    ) -> anyhow::Result<Option<String>> {
+        let mut call = self.call(&BEAR, work);
+        call.arg(&me.name).arg(run).arg(millis(live));
+        let before: Result<String, _> = call.invoke_async(&mut self.link.clone()).await;
+        let before = before.map_err(RedisError::from)?;
+        Ok(Some(before).filter(|before| !before.is_empty()))
+    }
 }
 
 fn millis(span: Duration) -> u64 {
@@ -143,5 +168,15 @@ impl Leases for RedisLeases {
         leave: bool,
     ) -> BoxFuture<'a, Result<(), LeaseError>> {
         Box::pin(self.release_now(work, me, parts, leave))
+    }
+
+    fn bear<'a>(
+        &'a self,
+        work: &'a str,
+        me: &'a Member,
+        run: &'a str,
+        live: Duration,
+    ) -> BoxFuture<'a, Result<Option<String>, LeaseError>> {
+        Box::pin(self.bear_now(work, me, run, live))
     }
 }

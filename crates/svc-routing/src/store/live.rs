@@ -29,6 +29,16 @@ impl StoreError {
             Self::Live(_) => false,
         }
     }
+
+    /// Whether it may work a little later: a store is away, full or busy. Redis is asked again
+    /// whatever it says; that it cannot be used is told by `/readyz`.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Live(_) => true,
+            Self::Records(error) => error.is_passing(),
+            Self::Fenced => false,
+        }
+    }
 }
 
 /// Separates the parts of a field's name; no id holds it.

@@ -155,3 +155,43 @@ async fn an_operator_rebuilds_all_replicas_with_one_call() {
     assert_eq!(back.await.engagements[0].engagement_id, "c1.e1");
     assert_eq!(sales_at(other.channel("boss")).await.unwrap().name, "Sales");
 }
+
+#[tokio::test]
+async fn routing_outlives_a_redis_that_is_away_for_longer_than_a_commit_is_tried() {
+    let mut world = World::new().await;
+    let mut ana = world.ready("ana", 2).await;
+    world.queue("c1.e1");
+    let offer = ana.offered().await;
+    assert!(ana.accept(&offer).await.accepted);
+    world.peer.story_of("c1.e1", 3).await;
+    let (_, server) = world.store.servers.as_mut().unwrap();
+    server.kill();
+    // The hub cannot keep what it learns; it ends, its desks with it, and it reads its state again
+    // when it can.
+    world.queue("c2.e1");
+    while ana.message().await.is_ok_and(|event| event.is_some()) {}
+    let (_, server) = world.store.servers.as_mut().unwrap();
+    server.restart().await;
+    let (mut ana, snapshot) = eventually(async || {
+        let mut desk = world.try_desk("ana").await.ok()?;
+        desk.send(Command::Open(pb::OpenDesk { capacity: 0 })).await;
+        match desk.message().await.ok()??.event? {
+            Event::Snapshot(snapshot) => Some((desk, snapshot)),
+            _ => None,
+        }
+    })
+    .await;
+    assert!(ana.done().await.accepted);
+    let owned = snapshot.engagements.iter();
+    let owned: Vec<&str> = owned.map(|it| it.engagement_id.as_str()).collect();
+    assert_eq!(owned, ["c1.e1"], "what was accepted is kept");
+    let offer = match snapshot.offers.into_iter().next() {
+        Some(standing) => standing,
+        None => ana.offered().await,
+    };
+    assert_eq!(
+        offer.engagement_id, "c2.e1",
+        "what came meanwhile is offered"
+    );
+    assert!(ana.accept(&offer).await.accepted);
+}

@@ -2,6 +2,7 @@
 -- A member says that it lives, prolongs what it holds, and hears who else is there.
 -- KEYS 1 members: name -> last beat (sorted set)   2 addresses: name -> address
 --      3 owners: part -> name   4 until: part -> time   5 fences: part -> fence
+--      6 bearers: name -> who bears it (see bear.lua)
 -- ARGV 1 name   2 address   3 time to live, ms
 -- Answer: {name, address, ...}, {part, owner, address, fence, expired 0/1, ...}
 local clock = redis.call('TIME')
@@ -13,6 +14,7 @@ local owners = redis.call('HGETALL', KEYS[3])
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - 100 * live, 'LIMIT', 0, 20)) do
   redis.call('ZREM', KEYS[1], name)
   redis.call('HDEL', KEYS[2], name)
+  redis.call('HDEL', KEYS[6], name)
 end
 redis.call('ZADD', KEYS[1], string.format('%.0f', now), me)
 redis.call('HSET', KEYS[2], me, ARGV[2])

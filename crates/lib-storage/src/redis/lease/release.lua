@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Gives up parts, and with 'leave' the membership.
--- KEYS 1 members   2 addresses   3 owners   4 until   5 fences (see beat.lua)
+-- KEYS 1 members   2 addresses   3 owners   4 until   5 fences   6 bearers (see beat.lua)
 -- ARGV 1 name   2 'leave' or ''   3... parts
 local me = ARGV[1]
 for i = 3, #ARGV do
@@ -13,5 +13,6 @@ end
 if ARGV[2] == 'leave' then
   redis.call('ZREM', KEYS[1], me)
   redis.call('HDEL', KEYS[2], me)
+  redis.call('HDEL', KEYS[6], me)
 end
 return 'ok'
