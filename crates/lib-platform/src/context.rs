@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use lib_storage::lease::Member;
 use lib_storage::redis::Redis;
-use lib_storage::{Database, Engine, Migration, Profile, Storage, StorageError};
+use lib_storage::{Database, Engine, Migration, Profile, Storage, StorageError, sql};
 
 use crate::channel::{AuthorizedChannel, Peers};
 use crate::clock::Clock;
@@ -14,6 +14,7 @@ use crate::ids::IdSource;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
+use crate::skew::Skew;
 
 /// How often it is asked whether the database is there and fit, and how long it may take to answer.
 const DATABASE_CHECK: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(3));
@@ -84,10 +85,13 @@ impl Context {
         let database = self.storage.database(service, migrations).await?;
         if database.engine() == Engine::Postgres {
             let (watched, readiness) = (database.clone(), self.readiness.clone());
+            let skew = Skew::new(&self.clock, "postgres", &self.metrics, &readiness);
+            let settings = self.storage.servers().and_then(|it| it.postgres.as_ref());
+            let connections = settings.map_or(0, |it| it.connections);
             let stopped = self.life.stopped();
             self.life.spawn("postgres check", async move {
                 tokio::select! {
-                    () = watch(&watched, &readiness) => {}
+                    () = watch(&watched, &readiness, &skew, connections) => {}
                     () = stopped => {}
                 }
             });
@@ -110,9 +114,10 @@ impl Context {
         let (watched, readiness) = (redis.clone(), self.readiness.clone());
         let (stopped, profile) = (self.life.stopped(), servers.profile);
         readiness.set("redis", Err("not asked yet"));
+        let skew = Skew::new(&self.clock, "redis", &self.metrics, &readiness);
         self.life.spawn("redis check", async move {
             tokio::select! {
-                () = watch_redis(&watched, profile, &readiness) => {}
+                () = watch_redis(&watched, profile, &readiness, &skew) => {}
                 () = stopped => {}
             }
         });
@@ -129,9 +134,34 @@ impl Context {
     }
 }
 
+/// What the server says of its clock, in microseconds, and of how many connections it takes.
+const FACTS: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint), \
+    CAST(current_setting('max_connections') AS bigint) \
+    - CAST(current_setting('superuser_reserved_connections') AS bigint) \
+    - CAST(coalesce(current_setting('reserved_connections', true), '0') AS bigint)";
+
+/// The server's clock and its connections; `None` where it does not say.
+async fn facts(database: &Database) -> Option<(i64, i64)> {
+    let row = sql(FACTS).fetch_one(database).await.ok()?;
+    Some((row.get(0).ok()?, row.get(1).ok()?))
+}
+
+/// Says, once, that the server takes fewer connections than this process alone may open.
+fn compare_connections(ours: u32, theirs: i64) -> bool {
+    let too_many = i64::from(ours) > theirs;
+    if too_many {
+        tracing::warn!(
+            "postgres.connections (FRONTDESK_POSTGRES_CONNECTIONS) is {ours}, and the server takes \
+             {theirs} from all processes together; lower it, or raise the server's max_connections"
+        );
+    }
+    too_many
+}
+
 /// Says again and again whether the database can be used.
-async fn watch(database: &Database, readiness: &Readiness) {
+async fn watch(database: &Database, readiness: &Readiness, skew: &Skew, connections: u32) {
     let (every, patience) = DATABASE_CHECK;
+    let mut compared = false;
     loop {
         let state = match tokio::time::timeout(patience, database.check()).await {
             Ok(Ok(())) => Ok(()),
@@ -144,18 +174,45 @@ async fn watch(database: &Database, readiness: &Readiness) {
                 .as_ref()
                 .map_or_else(|why| Err(why.as_str()), |()| Ok(())),
         );
+        let asked = skew.asked();
+        if state.is_ok()
+            && let Ok(Some((time, most))) = tokio::time::timeout(patience, facts(database)).await
+        {
+            skew.answered(asked, time);
+            if !compared {
+                compare_connections(connections, most);
+                compared = true;
+            }
+        }
         tokio::time::sleep(every).await;
     }
 }
 
 /// Says again and again whether Redis can be used.
-async fn watch_redis(redis: &Redis, profile: Profile, readiness: &Readiness) {
+async fn watch_redis(redis: &Redis, profile: Profile, readiness: &Readiness, skew: &Skew) {
     let (every, patience) = DATABASE_CHECK;
     loop {
         let state = tokio::time::timeout(patience, redis.check_durability(profile));
         let slow = "the server does not answer; check that it runs".to_owned();
         let state = state.await.unwrap_or(Err(slow));
         readiness.set("redis", state.as_ref().copied().map_err(String::as_str));
+        let asked = skew.asked();
+        if state.is_ok()
+            && let Ok(Ok(time)) = tokio::time::timeout(patience, redis.time()).await
+        {
+            skew.answered(asked, time);
+        }
         tokio::time::sleep(every).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_larger_than_the_server_is_told_of() {
+        assert!(compare_connections(200, 97));
+        assert!(!compare_connections(97, 97));
     }
 }

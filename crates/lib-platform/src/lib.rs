@@ -20,6 +20,7 @@ pub mod partition;
 pub mod readiness;
 pub mod refusal;
 pub mod server;
+mod skew;
 pub mod telemetry;
 pub mod trace;
 

@@ -38,9 +38,12 @@ impl Readiness {
             if checks.get(component) == Some(&state) {
                 return false;
             }
-            match &state {
-                Ok(()) => tracing::debug!(component, "ready"),
-                Err(reason) => tracing::warn!(component, reason, "not ready"),
+            match (&state, checks.contains_key(component)) {
+                (Ok(()), _) => tracing::debug!(component, "ready"),
+                // Everything begins like this; what it hears next, if not that it is ready, is worth
+                // a warning.
+                (Err(reason), false) => tracing::info!(component, reason, "not ready yet"),
+                (Err(reason), true) => tracing::warn!(component, reason, "not ready"),
             }
             checks.insert(component.to_owned(), state);
             true
