@@ -21,7 +21,6 @@ use anyhow::Context as _;
 use lib_platform::partition::{Work, share};
 use lib_platform::{Context, Parts};
 use lib_proto::egress::egress_service_server::EgressServiceServer;
-use lib_storage::redis::Redis;
 
 use crate::number::Numbers;
 use crate::outbox::Outbox;
@@ -108,8 +107,8 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
     let parts = if servers.is_some() { PARTS } else { 1 };
     let interval = Duration::from_secs(1) / config.messages_per_second;
     let shared = match servers.and_then(|servers| servers.redis.as_ref()) {
-        Some(settings) => {
-            let redis = Redis::open(settings).context("egress cannot start")?;
+        Some(_) => {
+            let redis = context.redis().context("egress cannot start")?;
             let window: Box<dyn RateWindow> = Box::new(RedisWindow::new(redis, interval));
             Some(window)
         }

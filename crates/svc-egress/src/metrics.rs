@@ -19,6 +19,7 @@ pub(crate) struct Instruments {
     stop: Counter,
     ambiguous: Counter,
     duration: Histogram,
+    fenced: Counter,
 }
 
 impl Instruments {
@@ -40,7 +41,13 @@ impl Instruments {
                 CALL_SECONDS,
                 &[],
             ),
+            fenced: metrics.fenced("egress"),
         }
+    }
+
+    /// A request that was not made because the number is another replica's now.
+    pub(crate) fn fenced(&self) {
+        self.fenced.inc();
     }
 
     /// A request that began at `since` ended like this.

@@ -200,6 +200,7 @@ impl Sender {
             return Fate::NotWritten("the attempt's time had run out before it began".to_owned());
         }
         if held.is_lost() {
+            self.instruments.fenced();
             return Fate::NotWritten("the number moved to another replica".to_owned());
         }
         lib_platform::failpoint!("egress.write");

@@ -140,6 +140,7 @@ async fn start_on<I: Inbox>(
         log: log.clone(),
         clock: context.clock.clone(),
         blame_spacing: config.blame_spacing,
+        fenced: context.metrics.fenced("ingress"),
     };
     let run = move |held| worker.clone().run(held);
     let shared = leases.shared();

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use lib_platform::Clock;
+use lib_platform::metrics::Counter;
 use lib_platform::partition::Held;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -25,6 +26,8 @@ pub(crate) struct Worker<I> {
     pub(crate) log: LogClient,
     pub(crate) clock: Clock,
     pub(crate) blame_spacing: Duration,
+    /// Counts that the inbox refused, because another replica reads it now.
+    pub(crate) fenced: Counter,
 }
 
 impl<I: Inbox> Worker<I> {
@@ -42,6 +45,7 @@ impl<I: Inbox> Worker<I> {
             };
             let Some(reading) = reading else {
                 // The store knows it before us.
+                self.fenced.inc();
                 held.lost().await;
                 return Ok(());
             };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use core_types::Timestamp;
 use lib_platform::AuthorizedChannel;
-use lib_platform::metrics::Followed;
+use lib_platform::metrics::{Counter, Followed};
 use lib_platform::partition::{Held, Work};
 use lib_platform::server::MAX_MESSAGE_BYTES;
 use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
@@ -63,7 +63,7 @@ impl From<Status> for Ended {
 /// # Errors
 /// When the database refuses for good.
 pub(crate) async fn run(
-    (registry, followed): (Registry, Followed),
+    (registry, followed, fenced): (Registry, Followed, Counter),
     directory: Directory,
     conversations: AuthorizedChannel,
     held: Held,
@@ -75,6 +75,7 @@ pub(crate) async fn run(
         log,
         held: &held,
         followed,
+        fenced,
     };
     tokio::select! {
         ended = follower.changes() => ended,
@@ -89,6 +90,7 @@ struct Follower<'a> {
     log: Log,
     held: &'a Held,
     followed: Followed,
+    fenced: Counter,
 }
 
 impl Follower<'_> {
@@ -99,6 +101,7 @@ impl Follower<'_> {
             match self.follow_once(&mut wait).await {
                 Err(Ended::Storage(error)) if error.is_fenced() => {
                     // Another replica goes on from the stored position; ours is told soon.
+                    self.fenced.inc();
                     self.held.lost().await;
                     return Ok(());
                 }

@@ -76,13 +76,14 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
         });
     let (follower, known) = (registry.clone(), directory.clone());
     let followed = context.metrics.followed("templates", 0);
+    let fenced = context.metrics.fenced("templates");
     let shares = share(
         follow::WORK,
         database.leases(),
         &context.me,
         &context.life,
         move |held| {
-            let follower = (follower.clone(), followed.clone());
+            let follower = (follower.clone(), followed.clone(), fenced.clone());
             follow::run(follower, known.clone(), conversations.clone(), held)
         },
     )

@@ -21,15 +21,17 @@ impl Metrics {
     /// How far `follower` (a service) has come in the log, or in its `part` of it.
     pub fn followed(&self, follower: &'static str, part: u16) -> Followed {
         let part = part.to_string();
-        let help = "Position in the log up to which entries have had their effect, by follower; \
-                    compare with frontdesk_log_head_entries";
+        let help = "Position in the log up to which entries have had their effect, by follower \
+                    and part; the least over parts of the most over replicas, beside \
+                    frontdesk_log_head_entries, is how far the slowest part is behind";
         let labels = [("follower", follower), ("part", part.as_str())];
         Followed(self.gauge("frontdesk_follower_position_entries", help, &labels))
     }
 
-    /// Commits of `service` that were refused because the work is another replica's now.
+    /// Commits of `service`, and requests to Meta, that were refused because the work is another
+    /// replica's now.
     pub fn fenced(&self, service: &'static str) -> Counter {
-        let help = "Commits refused because the partition belongs to another replica now";
+        let help = "Commits and sends refused because the partition belongs to another replica now";
         self.counter(
             "frontdesk_fenced_commits_total",
             help,

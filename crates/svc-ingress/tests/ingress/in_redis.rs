@@ -122,6 +122,33 @@ async fn a_dead_reader_is_replaced_and_can_end_nothing_any_more() {
 }
 
 #[tokio::test]
+async fn a_reader_that_is_refused_is_counted_and_reads_on_when_it_has_the_inbox_again() {
+    let server = server().await;
+    let (peer, address) = (Peer::new(), free_address().await);
+    let _log = peer.serve(&address).await;
+    let site = Site::start_replica("a", &server, Profile::A, &address).await;
+    site.insist(one("491511", "wamid.0")).await;
+    peer.until(|keys| keys.len() == 1).await;
+    let (_, leases) = open(&server, Profile::A);
+    let mut posted = 1;
+    // It may hear of the loss from its lease before it is refused; then once more.
+    eventually(async || {
+        // Under its own name, so that it has the inbox again at its next beat.
+        claim(&leases, "a", Duration::from_secs(60)).await;
+        site.insist(one("491511", &format!("wamid.{posted}"))).await;
+        posted += 1;
+        peer.until(|keys| keys.len() == posted).await;
+        let metrics = reqwest::get(format!("http://{}/metrics", site.address())).await;
+        let text = metrics.unwrap().text().await.unwrap();
+        let counter = "frontdesk_fenced_commits_total{service=\"ingress\"} ";
+        let (_, count) = text.split_once(counter).unwrap();
+        (!count.starts_with('0')).then_some(())
+    })
+    .await;
+    assert_eq!(site.emptied().await.parked_items, 0);
+}
+
+#[tokio::test]
 async fn who_leaves_in_good_order_casts_no_suspicion() {
     let server = server().await;
     let (inbox, leases) = open(&server, Profile::A);
