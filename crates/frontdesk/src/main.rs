@@ -10,6 +10,7 @@ mod dev;
 mod exit;
 mod health;
 mod installation;
+mod patience;
 mod role;
 mod seed;
 mod terminal;

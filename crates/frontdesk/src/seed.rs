@@ -14,6 +14,8 @@ use lib_proto::sandbox::sandbox_service_client::SandboxServiceClient;
 use lib_proto::sandbox::{CreateAccountRequest, CreateTemplateRequest};
 use tonic::{Code, Response, Status};
 
+use crate::patience::{self, Refused};
+
 /// The tenant's id.
 pub(crate) const TENANT: &str = "demo";
 /// Meta's id of the demo number.
@@ -52,11 +54,19 @@ pub(crate) struct Secrets<'a> {
     pub(crate) callback: &'a str,
 }
 
-/// Seeds everything.
+/// Seeds everything; again where a service asks for it.
 ///
 /// # Errors
 /// With the first call that failed for another reason than that the thing is there already.
 pub(crate) async fn run(
+    servers: &[(String, String)],
+    operator_token: &str,
+    secrets: &Secrets<'_>,
+) -> anyhow::Result<()> {
+    patience::patiently(async || seed_all(servers, operator_token, secrets).await).await
+}
+
+async fn seed_all(
     servers: &[(String, String)],
     operator_token: &str,
     secrets: &Secrets<'_>,
@@ -81,16 +91,18 @@ pub(crate) async fn tokens(
 ) -> anyhow::Result<Vec<(String, String)>> {
     let credential = Credential::bearer(operator_token)?.for_tenant(TENANT)?;
     let admin = Peers::with(servers.iter().cloned(), &credential)?;
-    let mut accounts = AccountServiceClient::new(admin.channel("accounts")?);
+    let accounts = AccountServiceClient::new(admin.channel("accounts")?);
     let mut tokens = Vec::new();
     for (user, _) in [("admin", ""), ("supervisor", "")].iter().chain(&AGENTS) {
         let request = accounts::CreateAccessTokenRequest {
             user_id: (*user).to_owned(),
             note: "made by frontdesk seed".to_owned(),
         };
-        let made = accounts.create_access_token(request).await;
-        let made = made.map_err(|status| anyhow::anyhow!("token: {}", status.message()))?;
-        tokens.push(((*user).to_owned(), made.into_inner().token));
+        let made = patience::patiently(async || {
+            let made = accounts.clone().create_access_token(request.clone()).await;
+            made.map_err(|status| Refused::of("token", status).into())
+        });
+        tokens.push(((*user).to_owned(), made.await?.into_inner().token));
     }
     Ok(tokens)
 }
@@ -125,7 +137,7 @@ fn made<T>(what: &str, outcome: Result<Response<T>, Status>) -> anyhow::Result<b
     match outcome {
         Ok(_) => Ok(true),
         Err(status) if status.code() == Code::AlreadyExists => Ok(false),
-        Err(status) => Err(anyhow::anyhow!("{what}: {}", status.message())),
+        Err(status) => Err(Refused::of(what, status).into()),
     }
 }
 
