@@ -214,9 +214,20 @@ fn describe(cluster: &Cluster, seeded: bool) -> String {
     );
     words.push_str(&more);
     if seeded {
-        words.push_str(
-            "\nThe demo tenant is there: `frontdesk chat` and `frontdesk agent --as ana`.\n",
+        let printed = cluster.seed(&["--tokens"]);
+        let token = |user: &str| {
+            let mut lines = printed.lines().filter_map(|line| line.split_once("  "));
+            let found = lines.find(|(name, _)| *name == user);
+            found.map_or("", |(_, token)| token.trim()).to_owned()
+        };
+        let terminals = format!(
+            "\nThe demo tenant is there. In two terminals, each after the line above:\n\n  \
+             FRONTDESK_TOKEN={} frontdesk chat\n  \
+             FRONTDESK_TOKEN={} frontdesk agent\n",
+            token("admin"),
+            token("ana"),
         );
+        words.push_str(&terminals);
     }
     words
 }

@@ -124,7 +124,19 @@ impl Readiness {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
+
+    /// What `work` logs.
+    fn logged(work: impl FnOnce()) -> String {
+        let (mut told, log) = std::io::pipe().unwrap();
+        let log = tracing_subscriber::fmt().with_writer(Arc::new(log));
+        tracing::subscriber::with_default(log.finish(), work);
+        let mut text = String::new();
+        told.read_to_string(&mut text).unwrap();
+        text
+    }
 
     #[test]
     fn one_component_that_is_not_ready_is_enough() {
@@ -147,5 +159,16 @@ mod tests {
         assert!(text.contains(gauge), "{text}");
         readiness.set("redis", Ok(()));
         assert!(readiness.is_ready() && readiness.problems().is_empty());
+    }
+
+    #[test]
+    fn a_start_warns_of_nothing_and_what_goes_wrong_then_is_a_warning() {
+        let readiness = Readiness::new();
+        let start = logged(|| readiness.set("service", Err("starting")));
+        assert!(start.contains("INFO") && !start.contains("WARN"), "{start}");
+        let served = logged(|| readiness.set("service", Ok(())));
+        assert!(!served.contains("WARN"), "{served}");
+        let stuck = logged(|| readiness.set("service", Err("the store is away")));
+        assert!(stuck.contains("WARN"), "{stuck}");
     }
 }

@@ -173,7 +173,7 @@ impl Cluster {
             cluster.wait_ready(index);
         }
         if options.seed {
-            cluster.seed();
+            cluster.seed(&[]);
         }
         cluster
     }
@@ -236,13 +236,14 @@ impl Cluster {
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    /// Creates the demo tenant, as `frontdesk seed`.
+    /// Creates the demo tenant, as `frontdesk seed`, with further arguments; what it printed.
     ///
     /// # Panics
     /// When that fails; with what it said.
-    pub fn seed(&self) {
+    pub fn seed(&self, arguments: &[&str]) -> String {
         let output = Command::new(&self.program)
             .arg("seed")
+            .args(arguments)
             .env_clear()
             .envs(self.settings.of("seed"))
             .output()
@@ -250,6 +251,7 @@ impl Cluster {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "frontdesk seed: {said}{told}");
+        told
     }
 
     /// All replicas of all roles.
