@@ -2,6 +2,8 @@
 //! trip on PostgreSQL, one hand-over to its thread on SQLite. On PostgreSQL that statement can be the
 //! whole transaction, with its fences.
 
+use std::fmt::Write as _;
+
 use crate::database::{Database, Target, Tx};
 use crate::error::StorageError;
 use crate::insert::Insert;
@@ -128,8 +130,9 @@ impl Bundle {
         ]);
         let mut text = format!("WITH {held}");
         for (n, part) in self.texts.iter().enumerate() {
-            text.push_str(&format!(",\nw{n} AS ({part} RETURNING 1)"));
-            ready.push_str(&format!(" AND (SELECT count(*) FROM w{n}) >= 0"));
+            // Writing to a String does not fail.
+            let _ = write!(text, ",\nw{n} AS ({part} RETURNING 1)");
+            let _ = write!(ready, " AND (SELECT count(*) FROM w{n}) >= 0");
         }
         let rest = moved(&last.text(self.engine), self.values.len());
         text.push_str(",\n");

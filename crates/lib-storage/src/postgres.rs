@@ -14,6 +14,8 @@ use crate::migration::{Engine, Migration};
 
 /// Oldest version tried: 14.
 const OLDEST: i64 = 140_000;
+/// How long a connection is believed to stand after its last use.
+const FRESH: Duration = Duration::from_millis(500);
 /// How long to wait for a connection.
 const ACQUIRE: Duration = Duration::from_secs(5);
 
@@ -112,6 +114,16 @@ impl PostgresPool {
             .min_connections(1)
             .acquire_timeout(ACQUIRE)
             .test_before_acquire(false)
+            // What the server closed meanwhile is thrown away unseen. One in use just now is not
+            // asked, which would be a round trip for each statement.
+            .before_acquire(|connection, known| {
+                Box::pin(async move {
+                    if known.idle_for > FRESH {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await
             .map_err(failed)?;

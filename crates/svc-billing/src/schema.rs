@@ -17,7 +17,22 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "the log is followed in parts",
         sql: PARTS,
     },
+    Migration {
+        version: 3,
+        name: "messages are looked up by one index only",
+        sql: LOOK_UPS,
+    },
 ];
+
+/// Of two indexes that begin with the number, PostgreSQL may take the wrong one while the ledger is
+/// young, and read all messages of the number for each it looks up.
+const LOOK_UPS: &str = "
+--only postgres
+ALTER TABLE usage_record DROP CONSTRAINT usage_record_number_id_opens_conversation_key;
+CREATE UNIQUE INDEX usage_by_conversation ON usage_record (opens_conversation, number_id)
+    WHERE opens_conversation IS NOT NULL;
+--both
+";
 
 /// `follow_part.cursor` is what has had its effect for certain; `seen` is for people: every entry of
 /// the part up to there was looked at.

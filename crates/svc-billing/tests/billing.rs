@@ -396,7 +396,7 @@ async fn the_ledger_refuses_to_change(place: &Place) {
     caught_up(&running, &cursor).await;
     running.stop().await;
     peer.stop().await;
-    let ledger = place.database("billing", 2).await;
+    let ledger = place.database("billing", 3).await;
     let mut forbidden = vec![
         "UPDATE usage_record SET amount_micros = 0",
         "DELETE FROM usage_record",

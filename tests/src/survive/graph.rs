@@ -80,6 +80,8 @@ pub struct Script {
     pub skipping: u32,
     /// Statuses never told, in percent.
     pub never: u32,
+    /// Statuses that do not echo what we gave Meta, in percent: only Meta's id tells whose they are.
+    pub nameless: u32,
     /// Longest time until a status, in milliseconds.
     pub latest: u64,
 }
@@ -94,6 +96,7 @@ impl Default for Script {
             swapped: 10,
             skipping: 5,
             never: 0,
+            nameless: 0,
             latest: 300,
         }
     }
@@ -376,7 +379,7 @@ impl Graph {
             tokio::time::sleep(Duration::from_millis(wait)).await;
             let words = StatusWords {
                 wamid: wamid.to_owned(),
-                intent: wanted.intent.clone(),
+                intent: (!self.roll(script.nameless)).then(|| wanted.intent.clone()),
                 status,
                 category: category(wanted.template).to_owned(),
             };

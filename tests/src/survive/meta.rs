@@ -119,8 +119,11 @@ impl Meta {
     pub fn status(&self, line: &Line, to: &str, status: &StatusWords) -> Value {
         let mut update = json!({
             "id": status.wamid, "status": status.status, "timestamp": self.seconds(),
-            "recipient_id": to, "biz_opaque_callback_data": status.intent,
+            "recipient_id": to,
         });
+        if let Some(intent) = &status.intent {
+            update["biz_opaque_callback_data"] = json!(intent);
+        }
         // Meta tells prices with `sent` and with one of `delivered` and `read`.
         if status.status == "failed" {
             update["errors"] = json!([{"code": 131_026, "title": "Message undeliverable"}]);
@@ -219,8 +222,8 @@ impl Meta {
 pub struct StatusWords {
     /// Meta's id of our message.
     pub wamid: String,
-    /// What we gave Meta to echo.
-    pub intent: String,
+    /// What we gave Meta to echo, if it does.
+    pub intent: Option<String>,
     /// `sent`, `delivered`, `read`, `failed`.
     pub status: &'static str,
     /// The price category.

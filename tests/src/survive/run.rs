@@ -129,6 +129,10 @@ pub struct Run {
     modes: watch::Sender<Mode>,
     bots: Vec<JoinHandle<()>>,
     customers: Vec<JoinHandle<()>>,
+    /// Who has written or will, and to which number.
+    known: Vec<(Line, String)>,
+    /// Customers there are.
+    met: u64,
     agents: bool,
     began: Instant,
     idle_descriptors: usize,
@@ -224,6 +228,8 @@ impl Run {
             modes: watch::Sender::new(Mode::Wild),
             bots: Vec::new(),
             customers: Vec::new(),
+            known: Vec::new(),
+            met: 0,
             agents: setup.agents > 0,
             began: Instant::now(),
             idle_descriptors: 0,
@@ -349,6 +355,7 @@ impl Run {
     pub fn customers(&mut self, count: u64, texts: &[&str], within: Duration) {
         for _ in 0..count {
             let (line, customer) = self.new_customer();
+            self.known.push((line.clone(), customer.clone()));
             let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
             let (meta, seed) = (self.meta.clone(), self.random.random());
             self.customers.push(tokio::spawn(async move {
@@ -379,7 +386,8 @@ impl Run {
 
     /// A customer nobody has heard of, and the number it writes to.
     pub fn new_customer(&mut self) -> (Line, String) {
-        let index = self.customers.len() as u64;
+        let index = self.met;
+        self.met += 1;
         let line = self.lines[index as usize % self.lines.len()].clone();
         let customer = format!(
             "1650{:07}",
@@ -395,8 +403,18 @@ impl Run {
 
     /// An administrator sends the reminder template to new customers.
     pub fn templates(&mut self, count: u64, within: Duration) {
-        for number in 0..count {
-            let (line, customer) = self.new_customer();
+        let new: Vec<_> = (0..count).map(|_| self.new_customer()).collect();
+        self.remind(new, "template", within);
+    }
+
+    /// An administrator sends the reminder template to at most `count` customers who have written.
+    pub fn reminders(&mut self, count: u64, within: Duration) {
+        let known = self.known.iter().take(count as usize).cloned().collect();
+        self.remind(known, "reminder", within);
+    }
+
+    fn remind(&mut self, whom: Vec<(Line, String)>, key: &'static str, within: Duration) {
+        for (line, customer) in whom {
             let channel = self.channel("conversations", "admin");
             let (history, open) = (self.history.clone(), Arc::clone(&self.open));
             let pause = self.random.random_range(0..within.as_millis() as u64 + 1);
@@ -415,13 +433,13 @@ impl Run {
                 let request = SendMessageRequest {
                     number_id: line.number,
                     contact: Some(ContactIdentity {
-                        phone: customer,
+                        phone: customer.clone(),
                         ..Default::default()
                     }),
                     content: Some(Content {
                         content: Some(content::Content::Template(template)),
                     }),
-                    idempotency_key: format!("template-{number}"),
+                    idempotency_key: format!("{key}-{customer}"),
                     ..Default::default()
                 };
                 agents::send(&mut client, request, "admin", &history, &open).await;

@@ -121,7 +121,7 @@ async fn two_replicas_charge_each_message_once_and_one_may_die() {
     let (log, peer) = many_tenants(&clock).await;
     let stays = replica("stays", &place, &peer.url, &clock).await;
     let dies = mortal("dies", &place, &peer.url, &clock).await;
-    let ledger = place.database("billing", 2).await;
+    let ledger = place.database("billing", 3).await;
     shared_by(&ledger, &["dies", "stays"]).await;
 
     let first = messages(0, 240);
@@ -160,7 +160,7 @@ async fn who_has_lost_a_part_writes_nothing() {
     caught_up(&billing, &cursor).await;
     each_once(&billing, 1).await;
 
-    let ledger = place.database("billing", 2).await;
+    let ledger = place.database("billing", 3).await;
     let part = part_of("t0", 8);
     let mut tx = ledger.begin_concurrent().await.unwrap();
     let steal = "UPDATE lease SET owner = 'other', fence = fence + 1, \
@@ -194,7 +194,7 @@ async fn the_number_of_parts_cannot_change() {
     let place = Place::folder();
     let (_log, peer) = many_tenants(&clock).await;
     replica("a", &place, &peer.url, &clock).await.stop().await;
-    let ledger = place.database("billing", 2).await;
+    let ledger = place.database("billing", 3).await;
     let mut tx = ledger.begin().await.unwrap();
     let change = sql("UPDATE follow_part SET parts = 4");
     change.execute(&mut tx).await.unwrap();

@@ -385,14 +385,8 @@ fn schedule(bundle: Bundle, conversations: &[Conversation]) -> Bundle {
     }
     let mut bundle = bundle.insert(due);
     for (text, gone) in [
-        (
-            "DELETE FROM timer WHERE conversation_id among($1)",
-            idle,
-        ),
-        (
-            "DELETE FROM outbox WHERE conversation_id among($1)",
-            quiet,
-        ),
+        ("DELETE FROM timer WHERE conversation_id among($1)", idle),
+        ("DELETE FROM outbox WHERE conversation_id among($1)", quiet),
     ] {
         if !gone.is_empty() {
             bundle = bundle.and(sql(text).bind(list(&gone)));

@@ -103,6 +103,9 @@ pub(super) async fn mute(plan: Plan, name: &str, row: &str) -> anyhow::Result<Ve
         Duration::from_secs(plan.pick(3, 15)),
     );
     run.wait_for_customers().await;
+    // To those whose window is open too: only its kind keeps a template from being sent again.
+    run.reminders(plan.pick(15, 60), Duration::from_secs(plan.pick(3, 15)));
+    run.wait_for_customers().await;
     run.fault_in_answers();
     let (stores, _) = run.settle().await;
     let unknown = stores.messages.iter();
@@ -117,12 +120,21 @@ pub(super) async fn mute(plan: Plan, name: &str, row: &str) -> anyhow::Result<Ve
 /// E34, K12, K13: statuses come first, and the sender dies while it waits for the answer.
 pub(super) async fn early(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
     let mut run = plan.start(Setup::default()).await?;
-    run.graph.play(Script {
+    let early = Script {
         early: 100,
         doubled: 0,
         latest: 40,
         ..Script::default()
+    };
+    // First nobody dies, and nothing but Meta's id, which is not known yet, tells whose they are.
+    run.graph.play(Script {
+        nameless: 100,
+        ..early.clone()
     });
+    load(&mut run, 10, 3, Duration::from_millis(1_500));
+    run.wait_for_customers().await;
+    run.settle().await;
+    run.graph.play(early);
     for round in 0..plan.pick(3, 10) {
         load(&mut run, 10, 3, Duration::from_millis(1_500));
         run.some_time(200, 1_200).await;
