@@ -1,11 +1,11 @@
 //! Work shared between replicas: it is cut into parts, each part is done by one replica at a time,
 //! and parts move when replicas come and go.
 //!
-//! Every replica says at each beat that it lives ([`Leases`]). From who lives all of them work out
-//! the same target (rendezvous hashing), give up what another should have, and claim what they
-//! should have once it is free. A lease carries a fence that the work shows at each commit, so a
-//! replica that slept through the loss of its lease can change nothing. It also stops by itself
-//! when it could not prolong its leases in time.
+//! Every replica says at each beat that it lives ([`Leases`]). From who lives all work out the same
+//! target (rendezvous hashing), give up what another should have, and claim what they should have
+//! once it is free. A lease carries a fence that the work shows at each commit: a replica that slept
+//! through the loss of its lease can change nothing. It also stops by itself when it could not
+//! prolong its leases in time.
 
 mod bearer;
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lib_storage::StorageError;
-use lib_storage::lease::{Leases, Member, Roster};
+use lib_storage::lease::{LeaseError, Leases, Member, Roster};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -340,6 +340,14 @@ impl Sharing {
         }
     }
 
+    /// An answer, unless it comes later than the next beat must.
+    async fn in_time<T, F>(&self, asked: F) -> Result<T, LeaseError>
+    where
+        F: Future<Output = Result<T, LeaseError>>,
+    {
+        tokio::time::timeout_at(self.until, asked).await?
+    }
+
     /// Gives up what another should have.
     async fn give_up(&mut self, roster: &Roster) {
         let mine = |part: u16| {
@@ -359,7 +367,7 @@ impl Sharing {
         let given = self
             .leases
             .release(self.work.name, &self.me, &surplus, false);
-        if let Err(error) = given.await {
+        if let Err(error) = self.in_time(given).await {
             tracing::debug!(work = self.work.name, %error, "leases were not given up; they expire");
         }
     }
@@ -382,11 +390,9 @@ impl Sharing {
         if wanted.is_empty() || self.life.is_stopping() {
             return;
         }
-        let claimed = self
-            .leases
-            .claim(self.work.name, &self.me, LIVE, &wanted)
-            .await;
-        let claimed = match claimed {
+        let (work, me) = (self.work.name, &self.me);
+        let claimed = self.leases.claim(work, me, LIVE, &wanted);
+        let claimed = match self.in_time(claimed).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::warn!(work = self.work.name, %error, "leases cannot be claimed");
@@ -394,11 +400,8 @@ impl Sharing {
             }
         };
         if !claimed.is_empty() && self.leases.shared() {
-            tracing::info!(
-                work = self.work.name,
-                parts = claimed.len(),
-                "leases claimed"
-            );
+            let parts = claimed.len();
+            tracing::info!(work = self.work.name, parts, "leases claimed");
         }
         for (part, fence) in claimed {
             if Instant::now() < began + LIVE {

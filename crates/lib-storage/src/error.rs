@@ -137,12 +137,13 @@ fn remedy(error: &sqlx::Error) -> &'static str {
 }
 
 /// By SQLSTATE class: connection, transaction rolled back, resources, intervention, system; and a
-/// read-only server (a failover is under way). SQLite: busy, locked, full.
+/// read-only server (a failover is under way), a transaction that was idle for too long, a lock that
+/// was not to be had in time. SQLite: busy, locked, full.
 fn is_passing_code(code: &str) -> bool {
     ["08", "40", "53", "57", "58"]
         .iter()
         .any(|class| code.len() == 5 && code.starts_with(class))
-        || ["25006", "5", "6", "13"].contains(&code)
+        || ["25006", "25P03", "55P03", "5", "6", "13"].contains(&code)
 }
 
 /// By SQLSTATE (PostgreSQL documentation, appendix A) and SQLite's result codes.
@@ -174,6 +175,11 @@ mod tests {
         let error = StorageError::from(sqlx::Error::Io(refused)).to_string();
         assert!(error.contains("check that the server runs"), "{error}");
         assert!(code_remedy("25006").contains("primary"));
-        assert!(is_passing_code("57P01") && !is_passing_code("23505") && !is_passing_code("2067"));
+        assert!(
+            is_passing_code("57P01")
+                && is_passing_code("55P03")
+                && !is_passing_code("23505")
+                && !is_passing_code("2067")
+        );
     }
 }

@@ -158,6 +158,9 @@ impl Database {
     }
 }
 
+/// A suspended process may hold the row of its lease; who waits for it does not beat meanwhile.
+const SHORT_WAIT: &str = "SET LOCAL lock_timeout = '1s'";
+
 /// The time `live` from now, by the server's clock; `$n` is milliseconds.
 macro_rules! after {
     ($place:literal) => {
@@ -232,6 +235,7 @@ impl LeaseTable {
         parts: &[u16],
     ) -> Result<Vec<(u16, i64)>, StorageError> {
         let mut tx = self.0.begin_concurrent().await?;
+        sql(SHORT_WAIT).execute(&mut tx).await?;
         let rows = sql(concat!(
             "INSERT INTO lease (work, part, owner, address, fence, until) \
              SELECT $1, CAST(c0 AS bigint), $2, $3, 1, ",
@@ -263,6 +267,7 @@ impl LeaseTable {
         leave: bool,
     ) -> Result<(), StorageError> {
         let mut tx = self.0.begin_concurrent().await?;
+        sql(SHORT_WAIT).execute(&mut tx).await?;
         sql(
             "UPDATE lease SET owner = '', address = '', until = clock_timestamp() \
              WHERE work = $1 AND owner = $2 \

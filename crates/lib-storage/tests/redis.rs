@@ -228,6 +228,16 @@ async fn nobody_there_a_full_server_and_newer_data_are_named() {
     let failed = count(&redis, "t1").await.unwrap_err();
     assert!(matches!(failed, RedisError::Full), "{failed}");
     assert!(!failed.is_unknown());
+    // Who works off what fills it does so under a lease.
+    let (leases, live) = (redis.leases("t1"), Duration::from_secs(60));
+    let member = Member {
+        name: "a".to_owned(),
+        address: "http://a:1".to_owned(),
+    };
+    leases.beat("inbox", &member, live).await.unwrap();
+    leases.bear("inbox", &member, "one", live).await.unwrap();
+    let claimed = leases.claim("inbox", &member, live, &[0]).await.unwrap();
+    assert_eq!(claimed.len(), 1);
 }
 
 #[tokio::test]

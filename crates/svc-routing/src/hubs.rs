@@ -50,8 +50,13 @@ impl OpenHubs {
         self.changes.send_replace(());
     }
 
-    pub(crate) fn close(&self, part: u16) {
-        if let Ok(mut hubs) = self.hubs.write() {
+    /// Closes the hub of `part` that was opened under `fence`; a later one stays.
+    pub(crate) fn close(&self, part: u16, fence: i64) {
+        if let Ok(mut hubs) = self.hubs.write()
+            && hubs
+                .get(&part)
+                .is_some_and(|hub| hub.store.part().fence == fence)
+        {
             hubs.remove(&part);
         }
     }

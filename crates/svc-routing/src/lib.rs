@@ -75,6 +75,8 @@ impl Default for Config {
 
 /// Orders that may wait for a hub; who sends more waits.
 const ORDERS: usize = 1_024;
+/// How long it takes at most to learn that a lease is another's: longer than a lease lives.
+const LEARNING: Duration = Duration::from_secs(8);
 
 /// Starts the service: opens its store, takes its share of the tenants, and follows and reports to
 /// `conversations`.
@@ -148,7 +150,7 @@ impl Post {
         let outcome = loop {
             let life = held.life(&self.context.life).child();
             let outcome = self.serve(&held, &life).await;
-            self.open.close(part);
+            self.open.close(part, held.fence);
             if held.is_lost() {
                 break outcome;
             }
@@ -166,8 +168,11 @@ impl Post {
             Err(error) if is(&error, StoreError::is_fenced) => {
                 self.context.metrics.fenced("routing").inc();
                 tracing::warn!(part, "another replica has this part; its hub ends");
-                held.lost().await;
-                Ok(())
+                match tokio::time::timeout(LEARNING, held.lost()).await {
+                    Ok(()) => Ok(()),
+                    // Nobody has: the store has forgotten our fence, as an emptied Redis does.
+                    Err(_) => Err(Passing(error).into()),
+                }
             }
             Err(error) if is(&error, StoreError::is_passing) => Err(Passing(error).into()),
             outcome => outcome,

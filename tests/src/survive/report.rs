@@ -389,6 +389,8 @@ fn limits(out: &mut String) {
          status tells within the quiet window. A template never. Each case is in the log.\n\
          * A process that is suspended between the deadline check and the write for longer than lease \
          and quiet window sends a message that was given up (`frozen-write`). That is the floor.\n\
+         * A template whose attempt was granted to a sender that never heard of the grant, because a \
+         process died in between, is not sent: its outcome counts as unknown.\n\
          * The loss of a disk; a disk that lies about flushing (shown above); with Redis `everysec`, \
          about the last second.\n\
          * The order in which Meta delivers: what Meta turns around stays turned around.\n\

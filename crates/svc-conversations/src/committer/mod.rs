@@ -97,7 +97,14 @@ impl Writer {
     /// Takes the units in together; if the database refuses what one of them wants, each alone, so
     /// that the one fails and its siblings live.
     async fn answers(&mut self, units: &[Unit]) -> Vec<Answer> {
-        match self.attempt_held(units).await {
+        let outcome = match self.attempt_held(units).await {
+            // It may be stored by an attempt whose connection broke: then it is known now.
+            Err(error) if error.is_duplicate() && units.len() == 1 => {
+                self.attempt_held(units).await
+            }
+            outcome => outcome,
+        };
+        match outcome {
             Ok(answers) => answers,
             Err(error) if units.len() > 1 && fails_alone(&error) => {
                 tracing::warn!(%error, units = units.len(), "a batch failed; trying its parts alone");

@@ -19,6 +19,8 @@ use super::{WORK, part_of};
 /// How long duplicates, orphaned statuses and idempotency keys are remembered
 /// (`reliability.md`, section 0, finding 6).
 const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(8 * 24 * 3_600);
+/// Rows forgotten at a time.
+const PRUNED: i64 = 10_000;
 /// The channel on which replicas tell each other what they committed.
 pub(crate) const CHANNEL: &str = "frontdesk_conversations";
 
@@ -429,18 +431,27 @@ fn bookkeeping(bundle: Bundle, commit: &Commit, now: Timestamp) -> Result<Bundle
     Ok(bundle.and(adopted.bind(list(&commit.adopted))))
 }
 
-/// Forgets keys and orphans older than 8 days. Returns how many.
+/// Forgets keys and orphans older than 8 days, some at a time, so that no statement takes long.
+/// Returns how many.
 pub(crate) async fn prune(database: &Database, now: Timestamp) -> Result<u64, StorageError> {
     let before = now.minus(REMEMBERED).as_micros();
-    let mut tx = database.begin_concurrent().await?;
-    let mut gone = 0;
+    let mut all = 0;
     for text in [
-        "DELETE FROM dedupe WHERE at < $1",
-        "DELETE FROM orphan_status WHERE at < $1",
-        "DELETE FROM idempotency WHERE at < $1",
+        "DELETE FROM dedupe WHERE key IN (SELECT key FROM dedupe WHERE at < $1 LIMIT $2)",
+        "DELETE FROM orphan_status WHERE (number_id, wamid, key) IN \
+         (SELECT number_id, wamid, key FROM orphan_status WHERE at < $1 LIMIT $2)",
+        "DELETE FROM idempotency WHERE (tenant, key) IN \
+         (SELECT tenant, key FROM idempotency WHERE at < $1 LIMIT $2)",
     ] {
-        gone += sql(text).bind(before).execute(&mut tx).await?;
+        loop {
+            let mut tx = database.begin_concurrent().await?;
+            let gone = sql(text).bind(before).bind(PRUNED).execute(&mut tx).await?;
+            tx.commit().await?;
+            all += gone;
+            if gone < PRUNED as u64 {
+                break;
+            }
+        }
     }
-    tx.commit().await?;
-    Ok(gone)
+    Ok(all)
 }

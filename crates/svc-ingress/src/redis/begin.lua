@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- A replica begins to read. If the last one did not end in good order, what may have been under its
 -- work is suspected: one more attempt, up to a ceiling.
 -- KEYS 1 fences   2 inbox (stream)   3 attempts: id -> count   4 reader: the fence of who reads

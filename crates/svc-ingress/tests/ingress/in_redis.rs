@@ -219,6 +219,9 @@ async fn a_full_redis_is_503_and_what_waits_still_ends() {
     }
     assert!(admitted > 3, "{admitted}");
     assert_eq!(site.post(large("wamid.x")).await, 503);
+    // Full, it is read all the same by who comes then.
+    site.crash().await;
+    let site = Site::start_replica("a", &server, Profile::A, &address).await;
     peer.answers(|key| {
         if key == "m:wamid.1" {
             Answer::Refuse

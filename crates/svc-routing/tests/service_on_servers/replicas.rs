@@ -128,6 +128,34 @@ async fn routing_state_lost_with_its_redis_is_read_from_the_log_again() {
 }
 
 #[tokio::test]
+async fn a_running_service_whose_redis_was_emptied_reads_the_log_again() {
+    let world = World::new().await;
+    let mut ana = world.ready("ana", 2).await;
+    world.queue("c1.e1");
+    let offer = ana.offered().await;
+    assert!(ana.accept(&offer).await.accepted);
+    world.peer.story_of("c1.e1", 3).await;
+    let (_, server) = world.store.servers.as_ref().unwrap();
+    let mut connection = server.connect().await;
+    let emptied = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
+    emptied.unwrap();
+    // The next commit finds its fence gone.
+    world.queue("c2.e1");
+    let back = eventually(async || {
+        let mut desk = world.try_desk("ana").await.ok()?;
+        desk.send(Command::Open(pb::OpenDesk { capacity: 0 })).await;
+        match desk.message().await.ok()??.event? {
+            Event::Snapshot(snapshot) => Some(snapshot).filter(|it| !it.engagements.is_empty()),
+            _ => None,
+        }
+    });
+    assert_eq!(back.await.engagements[0].engagement_id, "c1.e1");
+    world
+        .state_when("sales", |state| state.waiting.len() == 1)
+        .await;
+}
+
+#[tokio::test]
 async fn an_operator_rebuilds_all_replicas_with_one_call() {
     let world = World::new().await;
     let other = world.replica("two").await;

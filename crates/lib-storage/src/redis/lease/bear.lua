@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- A process says that it bears a name, and hears which other one was the last to say so.
 -- KEYS as in beat.lua; 6 bearers: name -> time and process
 -- ARGV 1 name   2 process   3 time to live, ms

@@ -1,9 +1,10 @@
-#!lua
+#!lua flags=allow-oom
 -- A member says that it lives, prolongs what it holds, and hears who else is there.
 -- KEYS 1 members: name -> last beat (sorted set)   2 addresses: name -> address
 --      3 owners: part -> name   4 until: part -> time   5 fences: part -> fence
 --      6 bearers: name -> who bears it (see bear.lua)
 -- ARGV 1 name   2 address   3 time to live, ms
+-- allow-oom: who empties a full Redis works under a lease; what is written here is small and bounded.
 -- Answer: {name, address, ...}, {part, owner, address, fence, expired 0/1, ...}
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Claims parts that nobody holds, or that an earlier process of the same name held.
 -- KEYS 1 members   2 addresses   3 owners   4 until   5 fences (see beat.lua)
 -- ARGV 1 name   2 address   3 time to live, ms   4... parts
