@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::history::{Op, Outcome};
-use super::run::Run;
+use super::run::{PATH, Run};
 use super::subject::state_of;
 
 /// Longest wait for a failpoint to be reached.
@@ -46,6 +46,14 @@ impl Run {
         use rand::Rng as _;
         let millis = self.random.random_range(least..most);
         tokio::time::sleep(Duration::from_millis(millis)).await;
+    }
+
+    /// More customers come when nobody writes any more: a fault that waits for work under way finds
+    /// some, however long the start before it took.
+    pub fn keep_busy(&mut self) {
+        if !self.is_busy() {
+            self.customers(4, &PATH, Duration::from_millis(1_500));
+        }
     }
 
     /// `kill -9`, `away` without it, and a new start with `failpoints`.
@@ -100,6 +108,7 @@ impl Run {
         let since = Instant::now();
         let mut struck = None;
         while struck.is_none() && since.elapsed() < REACHED_WITHIN {
+            self.keep_busy();
             let in_flight = self.in_flight();
             let died = |part: &&String| self.subject().has_ended(part);
             struck = parts
@@ -129,6 +138,7 @@ impl Run {
         let since = Instant::now();
         let mut frozen = None;
         while frozen.is_none() && since.elapsed() < REACHED_WITHIN {
+            self.keep_busy();
             let lies = |part: &&String| self.subject().pid(part).and_then(state_of) == Some('T');
             frozen = parts.iter().find(lies).cloned();
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -69,17 +69,10 @@ pub(super) async fn points(plan: Plan, name: &str, row: &str) -> anyhow::Result<
         let customers = plan.pick(8, 14);
         load(&mut run, customers, 4, Duration::from_millis(2_500));
         let part = part(&run, role);
-        let mut struck = false;
-        for at in [run.random.random_range(1..=most), 1] {
-            if run.die_at(role, &format!("{place}=abort@{at}")).await {
-                visited.push(kill);
-                struck = true;
-                break;
-            }
-            // Fewer times than thought: the first one will do.
-            load(&mut run, customers, 4, Duration::from_millis(1_500));
-        }
-        if !struck {
+        let at = run.random.random_range(1..=most);
+        if run.die_at(role, &format!("{place}=abort@{at}")).await {
+            visited.push(kill);
+        } else {
             run.fault(&format!("failpoint {place}"), &part, false);
         }
         run.wait_for_customers().await;

@@ -150,6 +150,7 @@ pub(super) async fn early(plan: Plan, name: &str, row: &str) -> anyhow::Result<V
             });
             let since = std::time::Instant::now();
             while !run.graph.trap_struck() && since.elapsed() < Duration::from_secs(15) {
+                run.keep_busy();
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             let struck = run.graph.trap_struck();
