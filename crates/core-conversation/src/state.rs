@@ -44,7 +44,8 @@ pub struct Conversation {
     pub contact: ContactIdentity,
     /// Every key the customer can be found by.
     pub keys: BTreeSet<ContactKey>,
-    /// Entries in the log.
+    /// Entries in the log. It is what the log itself says, so it is not stored with the state.
+    #[serde(default, skip_serializing)]
     pub sequence: u64,
     /// Messages so far.
     pub messages: u64,

@@ -20,6 +20,12 @@ const AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
 pub(crate) struct Fences(Arc<Vec<Option<i64>>>);
 
 impl Fences {
+    /// Every part is open under `fence`.
+    #[cfg(test)]
+    pub(crate) fn all_at(fence: i64) -> Self {
+        Self(Arc::new(vec![Some(fence); usize::from(WORK.parts)]))
+    }
+
     /// The fence of a part, if it is open.
     pub(crate) fn of(&self, part: u16) -> Option<i64> {
         self.0.get(usize::from(part)).copied().flatten()

@@ -2,6 +2,7 @@
 //! committed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use core_conversation::{Conversation, Decision, Engagement, Event, Message, SendOutcome};
 use core_types::{ContactKey, ConversationId, EngagementId, MessageId, Timestamp};
@@ -9,23 +10,25 @@ use lib_storage::StorageError;
 
 pub(super) use super::task::{Loose, ReplyWith, Target, Task};
 use super::unit::Answer;
+use crate::cache::Messages;
 use crate::parts::Fences;
 use crate::store::load::{Orphan, StoredMessage, WamidKey};
 use crate::store::part_of;
-use crate::store::write::{Commit, LogEvent, MessageRow, NewEntry, NewOrphan};
-
-/// The messages in a conversation's outbox.
-pub(super) type Waiting = BTreeMap<MessageId, StoredMessage>;
+use crate::store::write::{Changed, Commit, LogEvent, MessageRow, NewEntry, NewOrphan};
 
 /// A conversation being worked on.
 #[derive(Default)]
 pub(super) struct Work {
     /// Its state; absent until it is started.
     pub(super) state: Option<Conversation>,
+    /// Its state as stored, once the batch has changed it.
+    stored: Option<Conversation>,
+    /// It is not stored yet.
+    is_new: bool,
     /// What waits for it, in order.
     pub(super) queue: VecDeque<Task>,
     /// Its messages, as far as loaded or new.
-    pub(super) messages: BTreeMap<MessageId, StoredMessage>,
+    pub(super) messages: Messages,
     /// Engagements before the current one, as far as a task is about them.
     pub(super) past: BTreeMap<EngagementId, Engagement>,
     /// Whether a webhook item could not be taken in, so that later ones must wait too.
@@ -73,8 +76,10 @@ pub(super) struct Done {
     pub(super) answers: Vec<Answer>,
     /// What is to be written.
     pub(super) commit: Commit,
-    /// The outbox of each conversation of the commit.
-    pub(super) waiting: Vec<Waiting>,
+    /// The messages at hand of each conversation of the commit.
+    pub(super) messages: Vec<Messages>,
+    /// Conversations nothing happened to, with their messages.
+    pub(super) untouched: Vec<(Conversation, Messages)>,
     /// Conversations whose deadline passed without effect, their part, and their next one.
     pub(super) unmoved: Vec<(ConversationId, u16, Option<Timestamp>)>,
 }
@@ -192,11 +197,18 @@ impl Batch {
                 event: LogEvent::Conversation(event),
             });
         }
-        if let Some(engagement) = &conversation.engagement {
+        let before = work.state.take();
+        if let Some(engagement) = &conversation.engagement
+            && before.as_ref().and_then(|it| it.engagement.as_ref()) != Some(engagement)
+        {
             work.engagements
                 .insert(engagement.id.clone(), engagement.clone());
         }
         work.state = Some(conversation);
+        if work.stored.is_none() && !work.is_new {
+            work.is_new = before.is_none();
+            work.stored = before;
+        }
         Ok(())
     }
 
@@ -215,7 +227,7 @@ impl Batch {
     /// The answers, and what is to be written.
     pub(super) fn finish(mut self) -> Done {
         let mut commit = std::mem::take(&mut self.commit);
-        let (mut outboxes, mut unmoved) = (Vec::new(), Vec::new());
+        let (mut all, mut unmoved, mut untouched) = (Vec::new(), Vec::new(), Vec::new());
         for (id, work) in std::mem::take(&mut self.works) {
             if work.ticked && work.entries.is_empty() {
                 let state = work.state.as_ref();
@@ -223,14 +235,17 @@ impl Batch {
                 let due = state.and_then(Conversation::next_deadline);
                 unmoved.push((id.clone(), part, due.map(|(at, _)| at)));
             }
-            if let Some(outbox) = work.finish(id, &mut commit) {
-                outboxes.push(outbox);
+            match work.finish(id, &mut commit) {
+                Finished::Changed(messages) => all.push(messages),
+                Finished::Untouched(same) => untouched.push(*same),
+                Finished::Missing => {}
             }
         }
         Done {
             answers: self.all_answers(),
             commit,
-            waiting: outboxes,
+            messages: all,
+            untouched,
             unmoved,
         }
     }
@@ -252,22 +267,35 @@ impl Batch {
     }
 }
 
+/// What became of a conversation in a batch.
+enum Finished {
+    /// It has new entries; its messages at hand.
+    Changed(Messages),
+    /// It has none.
+    Untouched(Box<(Conversation, Messages)>),
+    /// There is no such conversation.
+    Missing,
+}
+
 impl Work {
-    /// Adds what has changed to `commit`. Returns the conversation's outbox, if anything has.
-    fn finish(self, id: ConversationId, commit: &mut Commit) -> Option<Waiting> {
-        let state = self.state.filter(|_| !self.entries.is_empty())?;
+    /// Adds what has changed to `commit`.
+    fn finish(self, id: ConversationId, commit: &mut Commit) -> Finished {
+        let Some(state) = self.state else {
+            return Finished::Missing;
+        };
+        if self.entries.is_empty() {
+            return Finished::Untouched(Box::new((state, self.messages)));
+        }
         commit.entries.extend(self.entries);
         let keys = self.new_keys.into_iter();
         let keys = keys.filter(|key| state.keys.contains(key));
         commit.new_keys.extend(keys.map(|key| (id.clone(), key)));
-        let waiting = waiting(&self.messages, &state);
-        let mut messages = self.messages;
         for message in self.changed {
-            if let Some(stored) = messages.remove(&message) {
+            if let Some(stored) = self.messages.get(&message) {
                 commit.messages.push(MessageRow {
                     conversation: id.clone(),
-                    message: stored.message,
-                    traceparent: stored.traceparent,
+                    message: Arc::clone(&stored.message),
+                    traceparent: stored.traceparent.clone(),
                     index: self.indexed.contains(&message),
                 });
             }
@@ -276,13 +304,10 @@ impl Work {
         commit
             .engagements
             .extend(engagements.map(|engagement| (id.clone(), engagement)));
-        commit.conversations.push(state);
-        Some(waiting)
-    }
-
-    /// The messages in the outbox of `state`, as far as they are at hand.
-    pub(super) fn waiting(&self, state: &Conversation) -> Waiting {
-        waiting(&self.messages, state)
+        commit
+            .conversations
+            .push(Changed::since(self.stored, state));
+        Finished::Changed(self.messages)
     }
 
     /// Engagements before the current one that tasks are about.
@@ -316,7 +341,7 @@ impl Work {
                 StorageError::corrupt("message", touched.as_str(), "it is not loaded")
             })?;
             let edited = stored.message.edited_text.clone();
-            stored.message.apply(event);
+            Arc::make_mut(&mut stored.message).apply(event);
             if stored.message.edited_text != edited {
                 self.indexed.insert(touched.clone());
             }
@@ -328,20 +353,12 @@ impl Work {
             let stored = StoredMessage {
                 conversation: id.clone(),
                 traceparent: traceparent.to_owned(),
-                message,
+                message: Arc::new(message),
             };
             self.messages.insert(stored.message.id.clone(), stored);
         }
         Ok(())
     }
-}
-
-fn waiting(messages: &BTreeMap<MessageId, StoredMessage>, state: &Conversation) -> Waiting {
-    let outbox = state.outbox.iter().filter_map(|entry| {
-        let stored = messages.get(&entry.message_id)?;
-        Some((entry.message_id.clone(), stored.clone()))
-    });
-    outbox.collect()
 }
 
 /// The ids of Meta an event makes known, with our message.

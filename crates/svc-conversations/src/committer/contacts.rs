@@ -11,10 +11,10 @@ use core_types::{
 
 use super::Writer;
 use super::batch::{Batch, Task};
-use super::keys;
+
 use super::plan::queue;
 use super::unit::Answer;
-use crate::store::load::Contact;
+use crate::store::load::{self, Contact};
 
 /// Who a task tells of.
 pub(super) struct Customer {
@@ -51,7 +51,7 @@ impl Customer {
 /// The conversations of customers, as a batch goes on.
 #[derive(Default)]
 pub(super) struct Contacts {
-    by_key: HashMap<keys::ContactKey, ConversationId>,
+    by_key: HashMap<load::ContactKey, ConversationId>,
     /// The user ids of their customers, as far as known.
     users: HashMap<ConversationId, String>,
 }
@@ -59,7 +59,7 @@ pub(super) struct Contacts {
 /// Whose number: the first two parts of a key.
 type Number<'a> = (&'a TenantId, &'a str);
 
-fn text((tenant, number): Number<'_>, key: &ContactKey) -> keys::ContactKey {
+fn text((tenant, number): Number<'_>, key: &ContactKey) -> load::ContactKey {
     (tenant.to_string(), number.to_owned(), key.to_text())
 }
 

@@ -12,10 +12,7 @@ use core_types::{
 use super::batch::Target;
 use super::unit::{Place, Unit, What};
 use crate::directory::Number;
-use crate::store::load::WamidKey;
-
-/// Tenant, number and key of a contact.
-pub(super) type ContactKey = (String, String, String);
+use crate::store::load::{ContactKey, WamidKey};
 
 /// The number a unit is for, when it has to be looked up.
 pub(super) fn number_of(unit: &Unit) -> Option<String> {

@@ -5,6 +5,7 @@
 mod batch;
 mod contacts;
 mod keys;
+mod known;
 mod plan;
 mod run;
 mod task;
@@ -14,7 +15,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use core_conversation::Policy;
-use core_types::Timestamp;
+use core_types::{ContactKey, ConversationId, Timestamp};
 use futures_util::FutureExt as _;
 use lib_platform::{Batcher, Clock, IdSource, Lifecycle};
 use lib_storage::{Database, StorageError};
@@ -23,16 +24,17 @@ use tokio::sync::Mutex;
 pub(crate) use keys::conversation_of_engagement;
 pub(crate) use unit::{Answer, Item, Place, SendCommand, Unit, What};
 
-use self::batch::Waiting;
-use crate::cache::Cache;
+use self::known::Care;
+use crate::cache::{Cache, Messages};
 use crate::directory::Directory;
 use crate::flow_runner::FlowRunner;
 use crate::metrics::Instruments;
 use crate::parts::{Fences, Parts};
 use crate::publish::{Committed, News, Publisher};
+use crate::recent::{Recent, Strays};
 use crate::store::outbox::{Ready, intent};
-use crate::store::write::Commit;
-use crate::store::{commit, part_of};
+use crate::store::write::{Changed, Commit};
+use crate::store::{commit, load, part_of};
 
 /// Most requests in one batch; a request may hold many units.
 const BATCH: usize = 256;
@@ -54,6 +56,8 @@ pub(crate) struct Writer {
     pub(crate) parts: Arc<Parts>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) cache: Cache,
+    pub(crate) recent: Recent,
+    pub(crate) strays: Strays,
     pub(crate) instruments: Instruments,
 }
 
@@ -97,10 +101,12 @@ impl Writer {
     /// Takes the units in together; if the database refuses what one of them wants, each alone, so
     /// that the one fails and its siblings live.
     async fn answers(&mut self, units: &[Unit]) -> Vec<Answer> {
-        let outcome = match self.attempt_held(units).await {
-            // It may be stored by an attempt whose connection broke: then it is known now.
-            Err(error) if error.is_duplicate() && units.len() == 1 => {
-                self.attempt_held(units).await
+        let outcome = match self.attempt_held(units, Care::Light).await {
+            // Something was taken in before that memory does not know: long ago, or by an attempt
+            // whose connection broke. It is known now.
+            Err(error) if error.is_duplicate() => {
+                tracing::debug!(units = units.len(), "planned again: something came again");
+                self.attempt_held(units, Care::Full).await
             }
             outcome => outcome,
         };
@@ -110,7 +116,8 @@ impl Writer {
                 tracing::warn!(%error, units = units.len(), "a batch failed; trying its parts alone");
                 let mut answers = Vec::with_capacity(units.len());
                 for unit in units {
-                    match self.attempt_held(std::slice::from_ref(unit)).await {
+                    let one = std::slice::from_ref(unit);
+                    match self.attempt_held(one, Care::Full).await {
                         Ok(mut answer) => answers.append(&mut answer),
                         Err(error) => answers.push(failure(&error)),
                     }
@@ -123,10 +130,14 @@ impl Writer {
 
     /// Takes the units in together. Should a part turn out to be another replica's by now, it is
     /// closed and the rest goes on without it.
-    async fn attempt_held(&mut self, units: &[Unit]) -> Result<Vec<Answer>, StorageError> {
+    async fn attempt_held(
+        &mut self,
+        units: &[Unit],
+        care: Care,
+    ) -> Result<Vec<Answer>, StorageError> {
         loop {
             let fences = self.parts.now();
-            match self.attempt(units, &fences).await {
+            match self.attempt(units, &fences, care).await {
                 Err(StorageError::Fenced { partition, .. }) => {
                     let fence = fences.of(partition).unwrap_or_default();
                     if self.parts.close(partition, fence) {
@@ -144,8 +155,9 @@ impl Writer {
         &mut self,
         units: &[Unit],
         fences: &Fences,
+        care: Care,
     ) -> Result<Vec<Answer>, StorageError> {
-        let attempt = AssertUnwindSafe(self.process(units, fences)).catch_unwind();
+        let attempt = AssertUnwindSafe(self.process(units, fences, care)).catch_unwind();
         let attempt = attempt.await;
         attempt.unwrap_or_else(|panic| {
             let what = panic
@@ -161,20 +173,27 @@ impl Writer {
         &mut self,
         units: &[Unit],
         fences: &Fences,
+        care: Care,
     ) -> Result<Vec<Answer>, StorageError> {
         let now = self.clock.now();
-        let mut batch = self.plan(units, now, fences).await?;
+        let mut batch = self.plan(units, now, fences, care).await?;
         self.run(&mut batch).await?;
         let done = batch.finish();
         for (id, part, due) in done.unmoved {
             self.publisher.timers.set(&id, part, due);
         }
+        for (state, messages) in done.untouched {
+            self.cache.put(state, messages, fences);
+        }
         if !done.commit.is_empty() {
             lib_platform::failpoint!("conversations.commit");
             let commit = done.commit;
+            self.note(&commit, fences);
             let teller = &self.publisher.teller;
             let head = match commit::commit(&self.database, &commit, now, teller).await {
                 Ok(head) => head,
+                // Certainly not stored: the batch is planned again.
+                Err(error) if error.is_duplicate() && care == Care::Light => return Err(error),
                 Err(error) => {
                     self.instruments.failed(&error);
                     self.doubt(&commit, &error, now);
@@ -189,7 +208,7 @@ impl Writer {
                 "committed"
             );
             self.instruments.committed(&commit, now);
-            self.committed(commit, done.waiting, fences, head);
+            self.committed(commit, done.messages, fences, head);
         }
         self.instruments.answered(&done.answers);
         Ok(done.answers)
@@ -199,17 +218,20 @@ impl Writer {
     fn committed(
         &mut self,
         commit: Commit,
-        waiting: Vec<Waiting>,
+        messages: Vec<Messages>,
         fences: &Fences,
         head: Option<i64>,
     ) {
         let mut ready = Vec::new();
-        for (conversation, waiting) in commit.conversations.into_iter().zip(waiting) {
+        let gone = stored_keys(&commit, &commit.dropped_keys);
+        let new = stored_keys(&commit, &commit.new_keys);
+        for (changed, messages) in commit.conversations.into_iter().zip(messages) {
+            let conversation = changed.state;
             let part = part_of(conversation.number_id.as_str());
             let due = conversation.next_deadline().map(|(at, _)| at);
             self.publisher.timers.set(&conversation.id, part, due);
             if let Some((next, at)) = conversation.ready()
-                && let Some(stored) = waiting.get(&next.message_id)
+                && let Some(stored) = messages.get(&next.message_id)
             {
                 let trace = &stored.traceparent;
                 ready.push(Ready {
@@ -218,7 +240,13 @@ impl Writer {
                     intent: intent(&conversation, &stored.message, next.attempts + 1, trace),
                 });
             }
-            self.cache.put(conversation, waiting, fences);
+            self.cache.put(conversation, messages, fences);
+        }
+        for (key, id) in gone {
+            self.cache.unlearn(&key, &id);
+        }
+        for (key, id) in new {
+            self.cache.learn(key, &id);
         }
         if let Some(head) = head {
             let entries = commit.entries;
@@ -230,18 +258,52 @@ impl Writer {
         }
     }
 
+    /// Remembers what is about to be stored, whatever becomes of it: what is remembered in vain is
+    /// only looked up in vain.
+    fn note(&mut self, commit: &Commit, fences: &Fences) {
+        for key in &commit.dedupe {
+            self.recent.note(key);
+        }
+        for orphan in &commit.orphans {
+            self.strays.note(&orphan.number_id, true, fences);
+        }
+    }
+
     /// A commit failed. If the connection broke it may be stored all the same: what is remembered
     /// is not believed any more, and deadlines are looked at anew.
     fn doubt(&mut self, commit: &Commit, error: &StorageError, now: Timestamp) {
-        for conversation in &commit.conversations {
+        for Changed {
+            state: conversation,
+            ..
+        } in &commit.conversations
+        {
             self.cache.forget(&conversation.id);
             if !error.is_fenced() && !fails_alone(error) {
                 let part = part_of(conversation.number_id.as_str());
                 self.publisher.timers.set(&conversation.id, part, Some(now));
             }
         }
+        for (key, _) in stored_keys(commit, &commit.new_keys) {
+            self.cache.mistrust(&key);
+        }
         self.publisher.tell(News::Missed);
     }
+}
+
+/// Keys of conversations of `commit` as they are stored.
+fn stored_keys(
+    commit: &Commit,
+    keys: &[(ConversationId, ContactKey)],
+) -> Vec<(load::ContactKey, ConversationId)> {
+    let mut found = Vec::with_capacity(keys.len());
+    for (id, key) in keys {
+        let mut owners = commit.conversations.iter().map(|changed| &changed.state);
+        if let Some(owner) = owners.find(|owner| owner.id == *id) {
+            let place = (owner.tenant.to_string(), owner.number_id.to_string());
+            found.push(((place.0, place.1, key.to_text()), id.clone()));
+        }
+    }
+    found
 }
 
 /// Whether the fault lies in what one unit wants rather than in the database.

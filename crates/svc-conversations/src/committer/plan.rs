@@ -1,9 +1,7 @@
 //! From units to tasks: finds the tenants, the conversations and the messages the units of a batch
 //! are about. What is not in memory is looked up in one statement.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-
-use core_conversation::Input;
+use core_conversation::{Input, Message};
 use core_types::{
     AccountFact, Content, ConversationId, EngagementId, FactBody, MessageId, TenantId, Timestamp,
 };
@@ -11,31 +9,17 @@ use lib_storage::StorageError;
 
 use super::Writer;
 use super::batch::{Batch, ReplyWith, Target, Task, Work};
-use super::contacts::{Contacts, Customer};
+use super::contacts::Customer;
 use super::keys::{
-    accepted_wamid, callback_message, change_target, contact_keys, conversation_of_engagement,
-    dedupe_key, idempotency_of, message_id_of, number_of, own_wamid, scope_of, wamids_of,
+    callback_message, change_target, conversation_of_engagement, dedupe_key, idempotency_of,
+    own_wamid, scope_of,
 };
+use super::known::{Care, Known};
 use super::unit::{Answer, Item, Place, SendCommand, Unit, What};
-use crate::cache::conversation_of;
 use crate::directory::Number;
 use crate::parts::Fences;
-use crate::store::load::{self, StoredMessage, WamidKey, Wanted};
+use crate::store::load::{self, StoredMessage};
 use crate::store::write::{LogEvent, NewEntry};
-
-/// What the units of a batch are about.
-#[derive(Default)]
-struct Known {
-    numbers: HashMap<String, Number>,
-    /// Why numbers could not be looked up.
-    no_directory: Option<String>,
-    taken: HashSet<String>,
-    contacts: Contacts,
-    by_wamid: HashMap<WamidKey, StoredMessage>,
-    by_id: HashMap<MessageId, StoredMessage>,
-    keyed: HashMap<(String, String), MessageId>,
-    seen: HashMap<String, usize>,
-}
 
 impl Writer {
     /// Makes tasks of the units. What can be answered already is answered.
@@ -44,67 +28,15 @@ impl Writer {
         units: &[Unit],
         now: Timestamp,
         fences: &Fences,
+        care: Care,
     ) -> Result<Batch, StorageError> {
         let mut batch = Batch::new(units.len(), now, fences.clone());
-        let mut known = self.look_up(units, &mut batch).await?;
+        let mut known = self.look_up(units, &mut batch, care).await?;
         for (at, unit) in units.iter().enumerate() {
             self.place(&mut batch, &mut known, at, unit).await;
         }
         self.load(&mut batch, known).await?;
         Ok(batch)
-    }
-
-    async fn look_up(&self, units: &[Unit], batch: &mut Batch) -> Result<Known, StorageError> {
-        let mut known = Known::default();
-        let numbers: BTreeSet<String> = units.iter().filter_map(number_of).collect();
-        let numbers: Vec<String> = numbers.into_iter().collect();
-        if !numbers.is_empty() {
-            match self.directory.numbers(&numbers).await {
-                Ok(found) => known.numbers = found,
-                Err(status) => {
-                    tracing::warn!(code = ?status.code(), "accounts does not answer");
-                    known.no_directory = Some("accounts does not answer".to_owned());
-                }
-            }
-        }
-        let mut messages: BTreeSet<MessageId> = units.iter().filter_map(message_id_of).collect();
-        messages.retain(|id| match self.cache.message(id, &batch.fences) {
-            Some(stored) => {
-                known.by_id.insert(id.clone(), stored.clone());
-                false
-            }
-            None => true,
-        });
-        let orphans = units
-            .iter()
-            .filter_map(|unit| own_wamid(unit).or_else(|| self.accepted(unit, &batch.fences)));
-        let wanted = Wanted {
-            dedupe: units.iter().filter_map(dedupe_key).collect(),
-            contacts: units
-                .iter()
-                .flat_map(|unit| contact_keys(unit, &known.numbers))
-                .collect(),
-            wamids: units.iter().flat_map(wamids_of).collect(),
-            requests: units.iter().filter_map(idempotency_of).collect(),
-            messages: messages.into_iter().collect(),
-            orphans: orphans.collect(),
-        };
-        let found = load::look_up(&self.database, &wanted).await?;
-        batch.asked = wanted.orphans.into_iter().collect();
-        batch.orphans = found.orphans;
-        known.taken = found.taken;
-        known.contacts = Contacts::new(found.contacts);
-        known.by_wamid = found.by_wamid;
-        known.keyed = found.requests;
-        known.by_id.extend(found.by_id);
-        Ok(known)
-    }
-
-    /// Meta's id of the message whose attempt was accepted, with its number if that is at hand.
-    fn accepted(&self, unit: &Unit, fences: &Fences) -> Option<WamidKey> {
-        let (message, wamid) = accepted_wamid(unit)?;
-        let owner = self.cache.get(&conversation_of(message)?, fences)?;
-        Some((owner.state.number_id.to_string(), wamid.clone()))
     }
 
     async fn place(&self, batch: &mut Batch, known: &mut Known, at: usize, unit: &Unit) {
@@ -264,7 +196,8 @@ impl Writer {
         {
             let answer = match known.by_id.get(made) {
                 Some(stored) if same_request(&stored.message.content, &command.content) => {
-                    let sent = (stored.message.clone(), stored.conversation.clone());
+                    let message = Message::clone(&stored.message);
+                    let sent = (message, stored.conversation.clone());
                     Answer::Sent(Box::new(sent))
                 }
                 _ => Answer::KeyReused,
@@ -309,7 +242,10 @@ impl Writer {
 
     /// Loads the conversations of the tasks and the messages they may change.
     async fn load(&mut self, batch: &mut Batch, known: Known) -> Result<(), StorageError> {
-        let loaded = self.states(batch).await?;
+        self.states(batch).await?;
+        for (key, id) in known.found_contacts {
+            self.cache.learn(key, &id);
+        }
         let past: Vec<EngagementId> = batch.works.values().flat_map(Work::past_wanted).collect();
         for engagement in load::engagements(&self.database, &past).await? {
             if let Some(id) = conversation_of_engagement(&engagement.id)
@@ -341,26 +277,18 @@ impl Writer {
                 work.messages.insert(id, message);
             }
         }
-        for id in loaded {
-            if let Some(work) = batch.works.get(&id)
-                && let Some(state) = &work.state
-            {
-                let waiting = work.waiting(state);
-                self.cache.put(state.clone(), waiting, &batch.fences);
-            }
-        }
         Ok(())
     }
 
     /// Fills in the states of the conversations, from memory if they are there. What is not ours
-    /// is answered. Returns which were loaded.
-    async fn states(&mut self, batch: &mut Batch) -> Result<Vec<ConversationId>, StorageError> {
+    /// is answered.
+    async fn states(&mut self, batch: &mut Batch) -> Result<(), StorageError> {
         let mut missing = Vec::new();
         for (id, work) in &mut batch.works {
-            match self.cache.get(id, &batch.fences) {
+            match self.cache.take(id, &batch.fences) {
                 Some(remembered) => {
-                    work.state = Some(remembered.state.clone());
-                    work.messages.clone_from(&remembered.waiting);
+                    work.state = Some(remembered.state);
+                    work.messages = remembered.messages;
                 }
                 None => missing.push(id.clone()),
             }
@@ -384,7 +312,7 @@ impl Writer {
                 batch.answer(task.unit, Answer::Elsewhere);
             }
         }
-        Ok(missing)
+        Ok(())
     }
 }
 

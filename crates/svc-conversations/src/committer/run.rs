@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use core_conversation::{
-    Conversation, Decision, Event, FlowStep, Input, Policy, Rejection, decide,
+    Conversation, Decision, Event, FlowStep, Input, Message, Policy, Rejection, decide,
 };
 use core_types::{ConversationId, EngagementId, MessageId, Timestamp};
 use lib_platform::trace;
@@ -159,7 +159,11 @@ impl Writer {
     async fn late_statuses(&self, batch: &mut Batch) -> Result<(), StorageError> {
         let mut waiting = std::mem::take(&mut batch.orphans);
         let asked = &batch.asked;
-        let unasked = batch.learned.iter().filter(|key| !asked.contains(*key));
+        let strays = &self.strays;
+        let unasked = batch.learned.iter().filter(|key| {
+            let may_wait = strays.wait_for(&key.0, &batch.fences);
+            may_wait != Some(false) && !asked.contains(*key)
+        });
         let unasked: Vec<WamidKey> = unasked.cloned().collect();
         if !unasked.is_empty() {
             waiting.extend(load::orphans(&self.database, unasked).await?);
@@ -330,7 +334,7 @@ fn message_answer(batch: &Batch, id: &ConversationId, message: &MessageId) -> An
         .get(id)
         .and_then(|work| work.messages.get(message));
     match stored {
-        Some(stored) => Answer::Sent(Box::new((stored.message.clone(), id.clone()))),
+        Some(stored) => Answer::Sent(Box::new((Message::clone(&stored.message), id.clone()))),
         None => Answer::NotFound("message", message.to_string()),
     }
 }

@@ -13,7 +13,7 @@ use lib_storage::{
 use serde::Serialize;
 
 use super::search::{folded, index_words};
-use super::write::{Commit, LogEvent, MessageRow, NewEntry};
+use super::write::{Changed, Commit, LogEvent, MessageRow, NewEntry};
 use super::{WORK, part_of};
 
 /// How long duplicates, orphaned statuses and idempotency keys are remembered
@@ -41,7 +41,8 @@ pub(crate) async fn commit(
     now: Timestamp,
     teller: &str,
 ) -> Result<Option<i64>, StorageError> {
-    let owners = commit.conversations.iter().map(|owner| (&owner.id, owner));
+    let owners = commit.conversations.iter().map(|owner| &owner.state);
+    let owners = owners.map(|owner| (&owner.id, owner));
     let owners: Owners<'_> = owners.collect();
     let bundle = Bundle::new(database.engine());
     let bundle = bundle.insert(conversations(&commit.conversations)?);
@@ -86,18 +87,24 @@ fn entry(entry: &NewEntry) -> Result<[Value; 9], StorageError> {
     ])
 }
 
-/// The columns of what may be sent, without the position.
-fn outbox(conversations: &[Conversation]) -> impl Iterator<Item = [Value; 5]> {
-    conversations.iter().filter_map(|conversation| {
-        let (head, at) = conversation.ready()?;
-        Some([
-            conversation.id.as_str().into(),
-            part_of(conversation.number_id.as_str()).into(),
-            at.as_micros().into(),
-            head.message_id.as_str().into(),
-            (i64::from(head.attempts) + 1).into(),
-        ])
-    })
+/// The columns of what may be sent from now on, without the position.
+fn outbox(conversations: &[Changed]) -> impl Iterator<Item = [Value; 5]> {
+    let changed = conversations.iter().filter(|changed| changed.ready);
+    changed.filter_map(
+        |Changed {
+             state: conversation,
+             ..
+         }| {
+            let (head, at) = conversation.ready()?;
+            Some([
+                conversation.id.as_str().into(),
+                part_of(conversation.number_id.as_str()).into(),
+                at.as_micros().into(),
+                head.message_id.as_str().into(),
+                (i64::from(head.attempts) + 1).into(),
+            ])
+        },
+    )
 }
 
 /// `row` with its position at the end.
@@ -202,7 +209,7 @@ async fn shared_log<'a>(
     row.get(0).map(Some)
 }
 
-fn conversations(all: &[Conversation]) -> Result<Insert<10>, StorageError> {
+fn conversations(all: &[Changed]) -> Result<Insert<10>, StorageError> {
     let mut insert = Insert::into(
         "conversation (id, tenant, number_id, user_id, phone, username, display_name, \
          folded_name, last_activity, state)",
@@ -213,7 +220,11 @@ fn conversations(all: &[Conversation]) -> Result<Insert<10>, StorageError> {
          folded_name = excluded.folded_name, last_activity = excluded.last_activity, \
          state = excluded.state",
     );
-    for conversation in all {
+    for Changed {
+        state: conversation,
+        ..
+    } in all.iter().filter(|changed| changed.record)
+    {
         let contact = &conversation.contact;
         let name = contact.display_name.as_deref().unwrap_or_default();
         insert.row([
@@ -308,7 +319,7 @@ fn messages(
             sequence_of(message.id.as_str()).into(),
             message.wamid.as_ref().map(WhatsAppMessageId::as_str).into(),
             (&row.traceparent).into(),
-            text("message", message)?.into(),
+            text("message", message.as_ref())?.into(),
         ]);
         if row.index {
             let words = match &message.edited_text {
@@ -368,20 +379,22 @@ fn engagements(
 
 /// Timers, and what is no longer to be sent: both are read off the state, so that a restart finds
 /// them.
-fn schedule(bundle: Bundle, conversations: &[Conversation]) -> Bundle {
+fn schedule(bundle: Bundle, conversations: &[Changed]) -> Bundle {
     let mut due = Insert::<3>::into("timer (conversation_id, part, due)")
         .on_conflict("ON CONFLICT (conversation_id) DO UPDATE SET due = excluded.due");
     let (mut idle, mut quiet) = (Vec::new(), Vec::new());
-    for conversation in conversations {
+    for changed in conversations {
+        let conversation = &changed.state;
         let id = conversation.id.as_str();
-        match conversation.next_deadline() {
+        match conversation.next_deadline().filter(|_| changed.deadline) {
             Some((at, _)) => {
                 let part = part_of(conversation.number_id.as_str());
                 due.row([id.into(), part.into(), at.as_micros().into()]);
             }
-            None => idle.push(id),
+            None if changed.deadline => idle.push(id),
+            None => {}
         }
-        if conversation.ready().is_none() {
+        if changed.ready && conversation.ready().is_none() {
             quiet.push(id);
         }
     }

@@ -2,6 +2,7 @@
 //! as one value, so that the statements stay the same and stay prepared.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use core_conversation::{Conversation, Engagement, Message};
 use core_types::{ConversationId, EngagementId, MessageId, StatusUpdate, WhatsAppMessageId};
@@ -13,7 +14,7 @@ pub(crate) struct StoredMessage {
     /// Its conversation.
     pub(crate) conversation: ConversationId,
     /// The message.
-    pub(crate) message: Message,
+    pub(crate) message: Arc<Message>,
     /// The trace it came with.
     pub(crate) traceparent: String,
 }
@@ -35,6 +36,9 @@ pub(crate) struct Orphan {
     at: i64,
 }
 
+/// Tenant, number and key of a contact.
+pub(crate) type ContactKey = (String, String, String);
+
 /// A number and Meta's id of a message.
 pub(crate) type WamidKey = (String, WhatsAppMessageId);
 
@@ -53,13 +57,34 @@ pub(crate) fn conversation_id(
     ConversationId::new(id).map_err(|error| StorageError::corrupt(table, id, error))
 }
 
+/// How many entries the log of conversation `c` has: a column for a query.
+macro_rules! sequence {
+    () => {
+        "(SELECT max(e.seq) FROM event e WHERE e.conversation_id = c.id \
+         AND e.conversation_id <> '')"
+    };
+}
+pub(crate) use sequence;
+
+/// A conversation from its record in `column`, followed by the length of its log.
+pub(crate) fn conversation(
+    id: &str,
+    row: &Row,
+    column: usize,
+) -> Result<Conversation, StorageError> {
+    let mut state: Conversation = parse("conversation", id, row.text(column)?)?;
+    let length: i64 = row.get(column + 1)?;
+    state.sequence = length as u64;
+    Ok(state)
+}
+
 /// What a batch wants to know.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
     /// Keys that may have been taken in before.
     pub(crate) dedupe: Vec<String>,
     /// Tenant, number and key of contacts.
-    pub(crate) contacts: Vec<(String, String, String)>,
+    pub(crate) contacts: Vec<ContactKey>,
     /// Messages by number and Meta's id.
     pub(crate) wamids: Vec<WamidKey>,
     /// Scope and key of requests that must not be repeated.
@@ -74,7 +99,7 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Contact {
     /// Tenant, number and key.
-    pub(crate) key: (String, String, String),
+    pub(crate) key: ContactKey,
     /// The conversation.
     pub(crate) conversation: ConversationId,
     /// The user id of its customer; empty when it is not known.
@@ -199,7 +224,7 @@ impl Known {
 pub(crate) fn stored_message(row: &Row, first: usize) -> Result<StoredMessage, StorageError> {
     Ok(StoredMessage {
         conversation: conversation_id("message", row.text(first + 1)?)?,
-        message: parse("message", row.text(first)?, row.text(first + 2)?)?,
+        message: Arc::new(parse("message", row.text(first)?, row.text(first + 2)?)?),
         traceparent: row.get(first + 3)?,
     })
 }
@@ -212,10 +237,14 @@ pub(crate) async fn conversations(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let query = sql("SELECT c.id, c.state FROM each($1) j lookup(conversation c, c.id = j.c0)");
+    let query = sql(concat!(
+        "SELECT c.id, c.state, ",
+        sequence!(),
+        " FROM each($1) j lookup(conversation c, c.id = j.c0)"
+    ));
     let rows = query.bind(list(ids)).fetch_all(database).await?;
     rows.iter()
-        .map(|row| parse("conversation", row.text(0)?, row.text(1)?))
+        .map(|row| conversation(row.text(0)?, row, 1))
         .collect()
 }
 
@@ -269,4 +298,15 @@ pub(crate) async fn orphans(
         ..Wanted::default()
     };
     Ok(look_up(database, &wanted).await?.orphans)
+}
+
+/// For which of the numbers statuses wait whose message is not known.
+pub(crate) async fn numbers_with_orphans(
+    database: &Database,
+    numbers: &[String],
+) -> Result<HashSet<String>, StorageError> {
+    let query = sql("SELECT j.c0 FROM each($1) j \
+         WHERE EXISTS (SELECT 1 FROM orphan_status o WHERE o.number_id = j.c0)");
+    let rows = query.bind(list(numbers)).fetch_all(database).await?;
+    rows.iter().map(|row| row.get(0)).collect()
 }

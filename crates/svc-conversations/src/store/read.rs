@@ -4,7 +4,7 @@
 use core_conversation::{Conversation, Engagement, Stage};
 use lib_storage::{Database, Row, StorageError, list, sql};
 
-use super::load::{StoredMessage, parse, stored_message};
+use super::load::{self, StoredMessage, parse, sequence, stored_message};
 use super::search::folded;
 
 /// The word of a stage in tables.
@@ -25,11 +25,14 @@ pub(crate) async fn conversation(
     tenant: &str,
     id: &str,
 ) -> Result<Option<Conversation>, StorageError> {
-    let text = "SELECT state FROM conversation WHERE id = $1 AND ($2 = '' OR tenant = $2)";
+    let text = concat!(
+        "SELECT c.state, ",
+        sequence!(),
+        " FROM conversation c WHERE c.id = $1 AND ($2 = '' OR c.tenant = $2)"
+    );
     let row = sql(text).bind(id).bind(tenant);
     let row = row.fetch_optional(database).await?;
-    row.map(|row| parse("conversation", id, row.text(0)?))
-        .transpose()
+    row.map(|row| load::conversation(id, &row, 0)).transpose()
 }
 
 /// What conversations are listed.
@@ -65,12 +68,16 @@ pub(crate) async fn conversations(
     database: &Database,
     query: &ConversationQuery,
 ) -> Result<Vec<Conversation>, StorageError> {
-    let text = "SELECT id, state FROM conversation WHERE ($1 = '' OR tenant = $1) \
+    let text = concat!(
+        "SELECT c.id, c.state, ",
+        sequence!(),
+        " FROM conversation c WHERE ($1 = '' OR tenant = $1) \
                AND ($2 = '' OR number_id = $2) \
                AND ($3 = '' OR user_id = $3 OR (phone <> '' AND phone LIKE $4) \
                OR lower(username) = lower($3) OR folded_name LIKE $5 ESCAPE '\\') \
                AND (last_activity < $6 OR (last_activity = $6 AND id < $7)) \
-               ORDER BY last_activity DESC, id DESC LIMIT $8";
+               ORDER BY last_activity DESC, id DESC LIMIT $8"
+    );
     let (at, id) = query.after.clone().unwrap_or((i64::MAX, String::new()));
     let digits: String = query.contact.chars().filter(char::is_ascii_digit).collect();
     // A name without digits must not match every phone number.
@@ -91,7 +98,7 @@ pub(crate) async fn conversations(
         .fetch_all(database)
         .await?;
     rows.iter()
-        .map(|row| parse("conversation", row.text(0)?, row.text(1)?))
+        .map(|row| load::conversation(row.text(0)?, row, 1))
         .collect()
 }
 
@@ -109,9 +116,12 @@ pub(crate) async fn engagement(
     tenant: &str,
     id: &str,
 ) -> Result<Option<StoredEngagement>, StorageError> {
-    let text = "SELECT e.id, e.record, c.state FROM engagement e \
-               JOIN conversation c ON c.id = e.conversation_id \
-               WHERE e.id = $1 AND ($2 = '' OR e.tenant = $2)";
+    let text = concat!(
+        "SELECT g.id, g.record, c.id, c.state, ",
+        sequence!(),
+        " FROM engagement g JOIN conversation c ON c.id = g.conversation_id \
+         WHERE g.id = $1 AND ($2 = '' OR g.tenant = $2)"
+    );
     let row = sql(text).bind(id).bind(tenant);
     let row = row.fetch_optional(database).await?;
     row.as_ref().map(stored_engagement).transpose()
@@ -120,7 +130,7 @@ pub(crate) async fn engagement(
 fn stored_engagement(row: &Row) -> Result<StoredEngagement, StorageError> {
     Ok(StoredEngagement {
         engagement: parse("engagement", row.text(0)?, row.text(1)?)?,
-        conversation: parse("conversation", row.text(0)?, row.text(2)?)?,
+        conversation: load::conversation(row.text(2)?, row, 3)?,
     })
 }
 
@@ -148,13 +158,16 @@ pub(crate) async fn engagements(
     database: &Database,
     query: &EngagementQuery,
 ) -> Result<Vec<StoredEngagement>, StorageError> {
-    let text = "SELECT e.id, e.record, c.state FROM engagement e \
-               JOIN conversation c ON c.id = e.conversation_id \
-               WHERE ($1 = '' OR e.tenant = $1) AND ($2 = '' OR e.conversation_id = $2) \
-               AND ($3 = '[]' OR e.stage IN (SELECT c0 FROM each($3) j)) \
-               AND ($4 = '' OR e.agent = $4) AND ($5 = '' OR e.queue = $5) \
-               AND (e.opened_at < $6 OR (e.opened_at = $6 AND e.id < $7)) \
-               ORDER BY e.opened_at DESC, e.id DESC LIMIT $8";
+    let text = concat!(
+        "SELECT g.id, g.record, c.id, c.state, ",
+        sequence!(),
+        " FROM engagement g JOIN conversation c ON c.id = g.conversation_id \
+         WHERE ($1 = '' OR g.tenant = $1) AND ($2 = '' OR g.conversation_id = $2) \
+         AND ($3 = '[]' OR g.stage IN (SELECT c0 FROM each($3) j)) \
+         AND ($4 = '' OR g.agent = $4) AND ($5 = '' OR g.queue = $5) \
+         AND (g.opened_at < $6 OR (g.opened_at = $6 AND g.id < $7)) \
+         ORDER BY g.opened_at DESC, g.id DESC LIMIT $8"
+    );
     let (at, id) = query.after.clone().unwrap_or((i64::MAX, String::new()));
     let rows = sql(text)
         .bind(&query.tenant)

@@ -1,5 +1,7 @@
 //! What one commit writes.
 
+use std::sync::Arc;
+
 use core_conversation::{Conversation, Engagement, Message};
 use core_types::{AccountFact, ContactKey, ConversationId, StatusUpdate, Timestamp};
 
@@ -41,11 +43,53 @@ pub(crate) struct MessageRow {
     /// Its conversation.
     pub(crate) conversation: ConversationId,
     /// The message.
-    pub(crate) message: Message,
+    pub(crate) message: Arc<Message>,
     /// The trace it came with.
     pub(crate) traceparent: String,
     /// Whether its text has to be indexed.
     pub(crate) index: bool,
+}
+
+/// A conversation that has new entries. What of it is as it was stored before is not written again:
+/// most statuses change a message only.
+pub(crate) struct Changed {
+    /// The conversation after them.
+    pub(crate) state: Conversation,
+    /// Whether its record has changed.
+    pub(crate) record: bool,
+    /// Whether its deadline has.
+    pub(crate) deadline: bool,
+    /// Whether what may be sent next has.
+    pub(crate) ready: bool,
+}
+
+impl Changed {
+    /// What has changed since `stored`.
+    pub(crate) fn since(stored: Option<Conversation>, state: Conversation) -> Self {
+        let Some(mut stored) = stored else {
+            return Self {
+                state,
+                record: true,
+                deadline: true,
+                ready: true,
+            };
+        };
+        // The log knows how many entries it has.
+        stored.sequence = state.sequence;
+        let deadline = |of: &Conversation| of.next_deadline().map(|(at, _)| at);
+        Self {
+            record: stored != state,
+            deadline: deadline(&stored) != deadline(&state),
+            ready: next(&stored) != next(&state),
+            state,
+        }
+    }
+}
+
+/// What may be sent next, as the outbox has it: message, attempts before, and from when on.
+fn next(of: &Conversation) -> Option<(&str, u32, Timestamp)> {
+    let (head, at) = of.ready()?;
+    Some((head.message_id.as_str(), head.attempts, at))
 }
 
 /// Everything one commit writes.
@@ -54,7 +98,7 @@ pub(crate) struct Commit {
     /// Log entries, in order.
     pub(crate) entries: Vec<NewEntry>,
     /// Conversations after them.
-    pub(crate) conversations: Vec<Conversation>,
+    pub(crate) conversations: Vec<Changed>,
     /// Messages after them.
     pub(crate) messages: Vec<MessageRow>,
     /// Engagements after them.

@@ -13,6 +13,8 @@ mod desk;
 mod edges;
 #[path = "../service/inbound.rs"]
 mod inbound;
+#[path = "../service/memory.rs"]
+mod memory;
 #[path = "../service/outbox.rs"]
 mod outbox;
 #[path = "../service/peers.rs"]

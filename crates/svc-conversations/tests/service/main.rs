@@ -10,6 +10,7 @@ const ENGINE: Engine = Engine::Sqlite;
 mod desk;
 mod edges;
 mod inbound;
+mod memory;
 mod outbox;
 mod peers;
 mod reading;

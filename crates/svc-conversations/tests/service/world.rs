@@ -333,6 +333,22 @@ impl World {
         self.log().finish_attempts(request).await.unwrap();
     }
 
+    /// The next message of `conversation` that is announced and may be sent; its attempt has begun.
+    pub(crate) async fn begin_next(
+        &self,
+        outbox: &mut Intents,
+        conversation: &str,
+    ) -> pb::OutboxIntent {
+        loop {
+            let intent = outbox.next().await;
+            if intent.conversation_id == conversation
+                && self.grant(&intent.message_id, intent.attempt).await
+            {
+                return intent;
+            }
+        }
+    }
+
     /// Sends whatever is announced until `count` messages were accepted; returns their intents.
     pub(crate) async fn send_all(
         &self,
