@@ -82,11 +82,7 @@ fn rendered(folder: &str) -> Vec<Value> {
 
 fn rendered_text(folder: &str) -> String {
     let folder = root().join("deploy/kustomize").join(folder);
-    printed(
-        Command::new(tools::on_path("kubectl"))
-            .arg("kustomize")
-            .arg(folder),
-    )
+    printed(tools::kustomize().arg(folder))
 }
 
 fn documents(text: &str) -> Vec<Value> {
