@@ -4,7 +4,9 @@
 mod compose;
 mod image;
 mod kubernetes;
+mod monitoring;
 mod network;
+mod places;
 mod settings;
 
 use std::fs;
