@@ -1,5 +1,6 @@
 //! `cargo xtask bench e2e`: whole turns, from the customer's webhook over the flow to the reply at
-//! the Graph API, its statuses and the ledger. With `--peer`, in turns with the peer chain.
+//! the Graph API, its statuses and the ledger. With `--peer`, in turns with the peer chain. Where each
+//! role is a process of its own, the CPU of a durable flow turn can be read off the split.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::report::{Run, millis, quantiles};
 use crate::system::{Folder, Profile, System};
 use crate::turns::{Load, Pace, Settings, Target};
 
-/// CPU and time of whole turns.
+/// CPU and time of whole turns. With `--profile postgres-redis` also that of a durable flow turn:
+/// conversations + flow-runner per turn, without the stores.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     /// How Frontdesk runs.
@@ -82,7 +84,8 @@ impl Side {
 
     async fn run(&mut self, pace: Pace, seconds: f64) -> anyhow::Result<Run> {
         let span = Duration::from_secs_f64(seconds);
-        measured(&mut self.system, &mut self.load, pace, span).await
+        let run = measured(&mut self.system, &mut self.load, pace, span).await?;
+        run.whole()
     }
 }
 
@@ -126,6 +129,12 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The median CPU of a durable flow turn, in microseconds, where it can be told apart.
+fn flow_turn(side: &Side) -> Option<f64> {
+    let turns: Option<Vec<f64>> = side.rounds.iter().map(Run::flow_turn).collect();
+    turns.filter(|turns| !turns.is_empty()).map(median)
+}
+
 fn report(args: &Args, sides: &[Side], fsyncs: &[f64]) {
     let of = |side: &Side, value: fn(&Run) -> f64| median(side.rounds.iter().map(value));
     let ratio = sides.get(1).map(|peer| {
@@ -143,6 +152,7 @@ fn report(args: &Args, sides: &[Side], fsyncs: &[f64]) {
                 let found = json!({
                     "median_cpu_micros_per_turn": of(side, Run::cpu_per_turn),
                     "median_turns_per_second": of(side, Run::turns_per_second),
+                    "median_durable_flow_turn_cpu_micros": flow_turn(side),
                     "idle": idle,
                     "rounds": side.rounds.iter().map(Run::to_json).collect::<Vec<_>>(),
                 });
@@ -169,6 +179,12 @@ fn report(args: &Args, sides: &[Side], fsyncs: &[f64]) {
             idle.map_or(f64::NAN, |idle| millis(idle, 0.5)),
             idle.map_or(f64::NAN, |idle| millis(idle, 0.99)),
         );
+        if let Some(flow_turn) = flow_turn(side) {
+            println!(
+                "           durable flow turn = conversations + flow-runner: {flow_turn:.0} µs CPU, the \
+                 reply's statuses included, without the stores"
+            );
+        }
     }
     if let Some(ratio) = ratio {
         println!("the peer uses {ratio:.2} times the CPU (median of rounds)");

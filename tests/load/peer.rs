@@ -66,6 +66,11 @@ impl Peer {
     pub(crate) fn ledger(&mut self) -> anyhow::Result<u64> {
         self.worker.ask("ledger")
     }
+
+    /// Webhooks that wait in its queue or are in its worker's hands.
+    pub(crate) fn waiting(&mut self) -> anyhow::Result<u64> {
+        self.worker.ask("waiting")
+    }
 }
 
 /// A Node process; killed when dropped.

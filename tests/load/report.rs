@@ -19,6 +19,8 @@ pub(crate) struct OwnCpu {
 pub(crate) struct Run {
     /// What was driven.
     pub(crate) outcome: Outcome,
+    /// What ledger and inbox still lacked when nobody waited any longer.
+    pub(crate) unsettled: Option<String>,
     /// CPU of what was measured, until everything had had its effect.
     pub(crate) cpu: Cpu,
     /// CPU of the stand-ins.
@@ -32,6 +34,44 @@ impl Run {
     pub(crate) fn cpu_per_turn(&self) -> f64 {
         let all: u64 = self.cpu.values().sum();
         all as f64 / self.outcome.turns.max(1) as f64
+    }
+
+    /// What was refused or is missing; nothing when the run is whole.
+    pub(crate) fn flaw(&self) -> Option<String> {
+        let outcome = &self.outcome;
+        if outcome.refused > 0 {
+            Some(format!(
+                "{} webhooks were not answered 200",
+                outcome.refused
+            ))
+        } else if outcome.unanswered > 0 {
+            Some(format!(
+                "{} messages had no reply {:.0?} after the load",
+                outcome.unanswered, outcome.drain
+            ))
+        } else {
+            self.unsettled.clone()
+        }
+    }
+
+    /// The run, when it is whole.
+    ///
+    /// # Errors
+    /// With its flaw.
+    pub(crate) fn whole(self) -> anyhow::Result<Self> {
+        self.flaw()
+            .map_or(Ok(self), |flaw| Err(anyhow::anyhow!(flaw)))
+    }
+
+    /// CPU of a durable flow turn, in microseconds: all that `conversations` and `flow-runner` used
+    /// per turn, the statuses of its reply included, without the stores. Only where each is a
+    /// process of its own.
+    pub(crate) fn flow_turn(&self) -> Option<f64> {
+        let parts = ["conversations", "flow-runner"].map(|name| self.cpu.get(name));
+        let [Some(conversations), Some(flow_runner)] = parts else {
+            return None;
+        };
+        Some((conversations + flow_runner) as f64 / self.outcome.turns.max(1) as f64)
     }
 
     /// Turns per second while the load lasted and until the last reply.
@@ -55,6 +95,9 @@ impl Run {
             "turns_per_second": round(self.turns_per_second()),
             "replies": outcome.replies,
             "unexpected_replies": outcome.unexpected,
+            "late_replies": outcome.late,
+            "replies_missing": outcome.unanswered,
+            "unsettled": self.unsettled,
             "statuses": outcome.statuses,
             "webhooks": outcome.turns + outcome.statuses,
             "webhooks_refused": outcome.refused,
@@ -62,6 +105,7 @@ impl Run {
             "drain_seconds": outcome.drain.as_secs_f64(),
             "cpu_micros_per_turn": round(self.cpu_per_turn()),
             "cpu_micros_per_turn_by_part": split,
+            "durable_flow_turn_cpu_micros": self.flow_turn().map(round),
             "generator_cpu_micros_per_turn": round(self.own.generator as f64 / turns),
             "graph_stub_cpu_micros_per_turn": round(self.own.graph as f64 / turns),
             "others_share_of_a_core": round(self.others),

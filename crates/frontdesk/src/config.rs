@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use lib_platform::config::{Key, Outcome, Problem, Sources, load};
 
 pub(crate) use self::command::run;
-pub(crate) use self::table::table;
+pub(crate) use self::table::{ROLES_AND_SEED, table};
 
 use self::checks::Machine;
 use crate::exit::Exit;

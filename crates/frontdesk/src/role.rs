@@ -5,12 +5,10 @@ mod run;
 mod services;
 mod sockets;
 
-use clap::ValueEnum;
-
 pub(crate) use self::run::run;
 
 /// A role of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Takes Meta's webhooks in.
     Ingress,

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use anyhow::Context as _;
 
-use crate::tools::{cargo, cargo_tool, grpcurl, run, target_dir, test_servers};
+use crate::tools::{cargo, cargo_tool, grpcurl, pip, run, target_dir, test_servers};
 
 /// Version of cargo-deny that CI installs.
 const CARGO_DENY: &str = "0.20.2";
@@ -42,6 +42,7 @@ pub(crate) fn ci() -> anyhow::Result<()> {
 pub(crate) fn test() -> anyhow::Result<()> {
     let grpcurl = grpcurl()?;
     test_servers()?;
+    pip()?;
     run("build", &mut cargo(&["build", "--workspace", "--quiet"]))?;
     let program = target_dir()?.join("debug/frontdesk");
     let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);

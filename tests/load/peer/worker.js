@@ -6,7 +6,7 @@
 
 const { createInterface } = require('node:readline');
 
-const { Worker } = require('bullmq');
+const { Queue, Worker } = require('bullmq');
 const Redis = require('ioredis');
 const { Pool } = require('pg');
 const undici = require('undici');
@@ -25,7 +25,6 @@ CREATE TABLE IF NOT EXISTS session (customer text PRIMARY KEY, snapshot text);
 CREATE TABLE IF NOT EXISTS inbound (wamid text PRIMARY KEY, customer text NOT NULL, body text NOT NULL);
 CREATE TABLE IF NOT EXISTS outbound (
   id text PRIMARY KEY, customer text NOT NULL, body text NOT NULL, wamid text, status text NOT NULL);
-CREATE INDEX IF NOT EXISTS outbound_by_wamid ON outbound (wamid);
 CREATE TABLE IF NOT EXISTS ledger (
   wamid text PRIMARY KEY, customer text NOT NULL, category text NOT NULL, amount_micros bigint NOT NULL);
 `;
@@ -162,10 +161,15 @@ async function main() {
   worker.on('error', (error) => console.error(error));
   await worker.waitUntilReady();
   console.log('ready');
-  // The driver asks by a line what the ledger holds.
-  for await (const _line of createInterface({ input: process.stdin })) {
-    const { rows } = await pool.query('SELECT count(*) AS count FROM ledger');
-    console.log(rows[0].count);
+  // The driver asks by a line what the ledger holds, or what is not done yet.
+  const queue = new Queue('webhooks', { connection });
+  for await (const line of createInterface({ input: process.stdin })) {
+    if (line === 'waiting') {
+      console.log(await queue.getJobCountByTypes('wait', 'active', 'delayed', 'prioritized'));
+    } else {
+      const { rows } = await pool.query('SELECT count(*) AS count FROM ledger');
+      console.log(rows[0].count);
+    }
   }
 }
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
@@ -62,8 +62,16 @@ pub(crate) struct Outcome {
     pub(crate) replies: u64,
     /// Replies nobody waited for.
     pub(crate) unexpected: u64,
+    /// Replies to messages that were refused or given up.
+    pub(crate) late: u64,
+    /// Messages without a reply two minutes after the load, refused ones apart.
+    pub(crate) unanswered: usize,
     /// Statuses told.
     pub(crate) statuses: u64,
+    /// How many `delivered` are among them, which is what the ledger waits for.
+    pub(crate) delivered: u64,
+    /// How many of those were answered 200.
+    pub(crate) delivered_taken: u64,
     /// Of both, told while the load lasted.
     pub(crate) in_time: u64,
     /// Webhooks answered with anything but 200, or not at all.
@@ -91,6 +99,17 @@ impl Outcome {
 struct Job {
     due: Instant,
     request: Vec<u8>,
+    what: What,
+}
+
+/// What a webhook tells.
+enum What {
+    /// A customer's message, by phone number.
+    Message(String),
+    /// That a message was delivered.
+    Delivered,
+    /// Another status.
+    Status,
 }
 
 /// What the connections share.
@@ -103,14 +122,17 @@ struct Queue {
 struct Tally {
     open: usize,
     refused: u64,
+    delivered_taken: u64,
+    /// Whose messages were refused since the load last looked.
+    refused_phones: Vec<String>,
     acks: Histogram<u64>,
     problem: Option<anyhow::Error>,
 }
 
 impl Queue {
-    fn push(&self, due: Instant, request: Vec<u8>) {
+    fn push(&self, job: Job) {
         self.tally.borrow_mut().open += 1;
-        self.jobs.borrow_mut().push_back(Job { due, request });
+        self.jobs.borrow_mut().push_back(job);
         self.arrived.notify_one();
     }
 
@@ -127,13 +149,16 @@ impl Queue {
             tally.open -= 1;
             let micros = job.due.elapsed().as_micros() as u64;
             let _ = tally.acks.record(micros);
-            match answer {
-                Ok(200) => {}
-                Ok(_) => tally.refused += 1,
-                Err(error) => {
-                    tally.refused += 1;
-                    tally.problem.get_or_insert(error);
+            if !matches!(answer, Ok(200)) {
+                tally.refused += 1;
+                if let What::Message(phone) = job.what {
+                    tally.refused_phones.push(phone);
                 }
+            } else if matches!(job.what, What::Delivered) {
+                tally.delivered_taken += 1;
+            }
+            if let Err(error) = answer {
+                tally.problem.get_or_insert(error);
             }
         }
     }
@@ -180,9 +205,9 @@ impl Load {
         })
     }
 
-    /// Whether `delivered` is among the statuses told, which is what the ledger waits for.
-    pub(crate) fn tells_delivered(&self) -> bool {
-        self.settings.statuses > 1
+    /// Waits once more, in the next run, for the replies earlier runs gave up. Returns how many.
+    pub(crate) fn wait_again(&mut self) -> usize {
+        self.customers.wait_again()
     }
 
     /// Where the webhooks go from now on, and what they are signed with.
@@ -192,14 +217,17 @@ impl Load {
         Ok(())
     }
 
-    /// Applies load for `span`, then waits until every reply has come and every status is told.
+    /// Applies load for `span`, then waits until every reply has come and every status is told, for
+    /// two minutes at most. What has not come by then, and what was refused, is in the outcome.
     ///
     /// # Errors
-    /// When something is lost: a reply does not come within two minutes after the load.
+    /// When the driver itself fails.
     pub(crate) async fn run(&mut self, pace: Pace, span: Duration) -> anyhow::Result<Outcome> {
         let tally = Tally {
             open: 0,
             refused: 0,
+            delivered_taken: 0,
+            refused_phones: Vec::new(),
             acks: Histogram::new(3)?,
             problem: None,
         };
@@ -229,7 +257,11 @@ impl Outcome {
             turns: 0,
             replies: 0,
             unexpected: 0,
+            late: 0,
+            unanswered: 0,
             statuses: 0,
+            delivered: 0,
+            delivered_taken: 0,
             in_time: 0,
             refused: 0,
             elapsed: Duration::ZERO,
@@ -258,6 +290,7 @@ impl Run<'_> {
             if now >= end {
                 break;
             }
+            self.let_go();
             self.write(pace, started, now);
             self.tell(now);
         }
@@ -270,9 +303,19 @@ impl Run<'_> {
         if let Some(problem) = tally.problem.take() {
             eprintln!("webhooks failed, the first one so: {problem:#}");
         }
-        outcome.refused = tally.refused;
+        // What has no answer at all by now counts as refused.
+        outcome.refused = tally.refused + tally.open as u64;
+        outcome.delivered_taken = tally.delivered_taken;
         outcome.acks.add(&tally.acks)?;
         Ok(outcome)
+    }
+
+    /// Waits no longer with customers whose messages were refused: nobody sends those again.
+    fn let_go(&mut self) {
+        let refused = std::mem::take(&mut self.queue.tally.borrow_mut().refused_phones);
+        for phone in refused {
+            self.load.customers.refused(&phone);
+        }
     }
 
     /// Takes in a reply and whatever came with it.
@@ -286,6 +329,7 @@ impl Run<'_> {
                     let micros = (now - due).as_micros() as u64;
                     self.outcome.reply_times.record(micros)?;
                 }
+                Reply::Late => self.outcome.late += 1,
                 Reply::Unexpected => self.outcome.unexpected += 1,
             }
             let told = self.load.settings.statuses.min(STATUSES.len());
@@ -326,8 +370,9 @@ impl Run<'_> {
             &writing.wamid,
             writing.text,
         );
-        self.queue
-            .push(due, self.load.signer.request(body.as_bytes()));
+        let what = What::Message(writing.phone.to_owned());
+        let request = self.load.signer.request(body.as_bytes());
+        self.queue.push(Job { due, request, what });
     }
 
     /// Tells the statuses that are due by `now`.
@@ -336,13 +381,19 @@ impl Run<'_> {
             while let Some((due, sent)) = queue.pop_front_if(|(due, _)| *due <= now) {
                 self.outcome.statuses += 1;
                 let body = bodies::status(&self.load.target, &sent, status);
-                self.queue
-                    .push(due, self.load.signer.request(body.as_bytes()));
+                let what = if status == "delivered" {
+                    self.outcome.delivered += 1;
+                    What::Delivered
+                } else {
+                    What::Status
+                };
+                let request = self.load.signer.request(body.as_bytes());
+                self.queue.push(Job { due, request, what });
             }
         }
     }
 
-    /// Waits until everything is answered and told.
+    /// Waits until everything is answered and told, or nobody has the patience any more.
     async fn drain(&mut self) -> anyhow::Result<()> {
         let started = Instant::now();
         let mut tick = tokio::time::interval(Duration::from_millis(1));
@@ -352,18 +403,48 @@ impl Run<'_> {
                 self.take(sent)?;
             }
             self.tell(now);
+            self.let_go();
             let waiting = self.load.customers.waiting();
             let open = self.queue.tally.borrow().open;
             let told = self.due.iter().all(VecDeque::is_empty);
-            if waiting == 0 && open == 0 && told {
+            let done = waiting == 0 && open == 0 && told;
+            if done || started.elapsed() >= PATIENCE {
+                self.outcome.unanswered = self.load.customers.give_up();
                 self.outcome.drain = started.elapsed();
                 return Ok(());
             }
-            ensure!(
-                started.elapsed() < PATIENCE,
-                "{waiting} customers got no reply, {open} webhooks no answer, {PATIENCE:?} after \
-                 the load"
-            );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use axum::routing::post;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn refused_webhooks_are_counted_and_hold_nobody_up() {
+        let refuse = || async { StatusCode::SERVICE_UNAVAILABLE };
+        let app = axum::Router::new().route("/webhooks/whatsapp", post(refuse));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target {
+            webhooks: listener.local_addr().unwrap().to_string(),
+            ..Target::default()
+        };
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let settings = Settings {
+            connections: 2,
+            statuses: 3,
+        };
+        let mut load = Load::new(target, settings, "1650").unwrap();
+        let span = Duration::from_millis(200);
+        let outcome = load.run(Pace::Rate(100.0), span).await.unwrap();
+        assert!(outcome.turns > 5);
+        assert_eq!(outcome.refused, outcome.turns);
+        assert_eq!((outcome.replies, outcome.unanswered), (0, 0));
+        assert!(outcome.drain < PATIENCE);
+        assert_eq!(load.wait_again(), 0);
     }
 }

@@ -24,7 +24,7 @@ use tokio::runtime::Runtime;
 
 use self::balancer::Balancer;
 pub use self::node::{Node, Stopped};
-pub use self::settings::{ROLES, Settings};
+pub use self::settings::{ROLES, Settings, make_secrets};
 use crate::process::program;
 
 /// Longest wait for a start or an end.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -54,19 +54,28 @@ pub(crate) fn parse(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// `deploy/make-secrets` into `folder`; what roles read belongs to the user of this process.
+///
+/// # Panics
+/// When this machine does not tell who that is.
+pub fn make_secrets(folder: &Path) -> Command {
+    let this = fs::metadata("/proc/self").expect("/proc tells of this process");
+    let mut make = Command::new(root().join("deploy/make-secrets"));
+    make.args(["--owner", &this.uid().to_string()]).arg(folder);
+    make
+}
+
 impl Settings {
     /// Writes the secrets into `<folder>/secrets`, with `deploy/make-secrets`.
     pub(super) fn new(folder: &Path) -> Self {
         let secrets = folder.join("secrets");
         // The sandbox's, as the image has it.
         fs::create_dir_all(folder.join("data")).expect("the cluster's folder can be made");
-        let made = Command::new(root().join("deploy/make-secrets"))
-            .arg(&secrets)
-            .output();
+        let made = make_secrets(&secrets).output();
         let made = made.expect("deploy/make-secrets runs");
         let said = String::from_utf8_lossy(&made.stderr);
         assert!(made.status.success(), "deploy/make-secrets: {said}");
-        // The script leaves them readable, because containers have another user.
+        // The script leaves some readable, for containers with other users; tests change some.
         for file in fs::read_dir(&secrets)
             .expect("the secrets are there")
             .flatten()

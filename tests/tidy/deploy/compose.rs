@@ -1,9 +1,13 @@
 //! `docker-compose.yml`: the real Compose reads it, every role is there, and what it names exists.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
+use tests::cluster::make_secrets;
 
 use super::{assert_none, at, composed, entries, image_breach, list, read, roles, text, words};
 use crate::root;
@@ -184,11 +188,10 @@ fn compose_reads_the_file_and_every_service_is_guarded() {
 fn the_secrets_of_the_compose_file_are_those_the_script_writes() {
     let folder = tempfile::tempdir().unwrap();
     let secrets = folder.path().join("secrets");
-    let script = root().join("deploy/make-secrets");
-    let make = || super::printed(std::process::Command::new(&script).arg(&secrets));
+    let make = || super::printed(&mut make_secrets(&secrets));
     let first = make();
     assert!(first.contains("service_token"));
-    let written = |name: &str| std::fs::read_to_string(secrets.join(name)).unwrap();
+    let written = |name: &str| fs::read_to_string(secrets.join(name)).unwrap();
     let token = written("service_token");
     assert!(token.len() >= 32 && written("app_secret").len() == 32);
     assert_ne!(token, written("operator_token"));
@@ -201,6 +204,45 @@ fn the_secrets_of_the_compose_file_are_those_the_script_writes() {
         );
         assert!(!written(name).is_empty(), "{name}");
     }
+}
+
+#[test]
+fn the_script_gives_roles_what_they_read_and_nobody_else() {
+    let this = fs::metadata("/proc/self").unwrap().uid();
+    let folder = tempfile::tempdir().unwrap();
+    let (given, plain) = (folder.path().join("given"), folder.path().join("plain"));
+    super::printed(&mut make_secrets(&given));
+    super::printed(Command::new(root().join("deploy/make-secrets")).arg(&plain));
+    // Without root nothing can be given away; then the files stay readable, and production refuses them.
+    let image = read("deploy/Dockerfile");
+    let image = image.split("\nUSER ").nth(1).unwrap();
+    let image: u32 = image.split(':').next().unwrap().parse().unwrap();
+    let (owner, mode) = if this == 0 {
+        (image, 0o400)
+    } else {
+        (this, 0o444)
+    };
+    let all = composed();
+    let of_roles: BTreeSet<String> = roles()
+        .chain(["seed"])
+        .flat_map(|role| list(&all, &format!("services.{role}.secrets")))
+        .map(|secret| text(secret, "source").to_owned())
+        .collect();
+    for (name, _) in entries(&all, "secrets") {
+        let about = |folder: &Path| {
+            let about = fs::metadata(folder.join(name)).unwrap();
+            (about.uid(), about.mode() & 0o777)
+        };
+        if of_roles.contains(name) {
+            assert_eq!(about(&given), (this, 0o400), "{name}");
+            assert_eq!(about(&plain), (owner, mode), "{name}");
+        } else {
+            // Images of other makers, each with a user of its own.
+            assert_eq!(about(&plain), (this, 0o444), "{name}");
+        }
+    }
+    let entry = fs::metadata(&plain).unwrap().mode() & 0o777;
+    assert_eq!(entry, 0o700, "others may enter the folder");
 }
 
 #[test]

@@ -4,7 +4,9 @@
 mod compose;
 mod image;
 mod kubernetes;
+mod monitoring;
 mod network;
+mod places;
 mod settings;
 
 use std::fs;
@@ -82,11 +84,7 @@ fn rendered(folder: &str) -> Vec<Value> {
 
 fn rendered_text(folder: &str) -> String {
     let folder = root().join("deploy/kustomize").join(folder);
-    printed(
-        Command::new(tools::on_path("kubectl"))
-            .arg("kustomize")
-            .arg(folder),
-    )
+    printed(tools::kustomize().arg(folder))
 }
 
 fn documents(text: &str) -> Vec<Value> {
@@ -98,10 +96,17 @@ fn documents(text: &str) -> Vec<Value> {
 
 /// The compose file as Compose understands it.
 fn composed() -> Value {
+    composed_of(&["docker-compose.yml"])
+}
+
+/// A compose file with those that are laid over it.
+fn composed_of(files: &[&str]) -> Value {
     let mut compose = tools::compose();
-    compose
-        .current_dir(root())
-        .args(["--profile", "demo", "config", "--format", "json"]);
+    compose.current_dir(root());
+    for file in files {
+        compose.args(["--file", file]);
+    }
+    compose.args(["--profile", "demo", "config", "--format", "json"]);
     serde_json::from_str(&printed(&mut compose)).expect("Compose prints JSON")
 }
 
@@ -110,6 +115,7 @@ fn composed() -> Value {
 struct Key {
     env: String,
     env_file: Option<String>,
+    default: Option<String>,
     used_by: Vec<String>,
     needed_by: Vec<String>,
 }

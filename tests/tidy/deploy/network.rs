@@ -20,7 +20,7 @@ const OUTSIDE: [&str; 6] = [
 ];
 
 /// Caller, called, port.
-type Pair = (String, String, u64);
+pub(super) type Pair = (String, String, u64);
 
 /// The table in the comments of a file: `# caller | called | port | why`.
 fn table(text: &str, every_role: &[&str]) -> BTreeSet<Pair> {
@@ -84,7 +84,7 @@ fn peers(peer: &Value, port: u64, part: &[&str]) -> Vec<String> {
 }
 
 /// What the policies let out, and what they let in.
-fn allowed(documents: &[Value], part: &[&str]) -> (BTreeSet<Pair>, BTreeSet<Pair>) {
+pub(super) fn allowed(documents: &[Value], part: &[&str]) -> (BTreeSet<Pair>, BTreeSet<Pair>) {
     let (mut out, mut inward) = (BTreeSet::new(), BTreeSet::new());
     for policy in documents
         .iter()
@@ -130,7 +130,7 @@ fn is_outside(who: &str, documents: &[Value]) -> bool {
 }
 
 /// Pods with the label of the whole: every role that is deployed, and the seed.
-fn part(documents: &[Value]) -> Vec<&str> {
+pub(super) fn part(documents: &[Value]) -> Vec<&str> {
     let ours = documents.iter().filter(|document| {
         let labels = at(document, "spec.template.metadata.labels");
         labels

@@ -7,11 +7,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tests::cluster::make_secrets;
 use tests::process::program;
 
 use super::{
-    Key, at, composed, entries, keys, kind, list, name, printed, read, rendered, roles, text,
+    Key, at, composed, composed_of, entries, keys, kind, list, name, printed, read, rendered,
+    roles, text,
 };
 use crate::root;
 
@@ -25,7 +27,10 @@ const NOT_OF_ROLES: [&str; 6] = [
     "FRONTDESK_CONFIG",
 ];
 
-type Environment = BTreeMap<String, String>;
+/// The compose file as customers are served with it (docs/DEPLOYMENT.md).
+const PRODUCTION: [&str; 2] = ["docker-compose.yml", "deploy/production.yaml"];
+
+pub(super) type Environment = BTreeMap<String, String>;
 
 /// What is wrong with the settings of a role.
 fn breaches(keys: &[Key], role: &str, environment: &Environment) -> Vec<String> {
@@ -54,27 +59,29 @@ fn breaches(keys: &[Key], role: &str, environment: &Environment) -> Vec<String> 
     found
 }
 
-/// The settings of each role in the compose file.
-fn of_compose() -> Vec<(String, Environment)> {
-    let all = composed();
-    roles()
-        .chain(["seed"])
-        .map(|role| {
-            let settings = entries(&all, &format!("services.{role}.environment"));
-            let settings = settings.into_iter().map(|(name, value)| {
-                (
-                    name.to_owned(),
-                    value.as_str().unwrap_or_default().to_owned(),
-                )
-            });
-            (role.to_owned(), settings.collect())
-        })
-        .collect()
+/// The settings of each role that runs by a compose file, and of the seed.
+fn of_compose(all: &Value) -> Vec<(String, Environment)> {
+    let runs = |role: &str| {
+        let replicas = at(all, &format!("services.{role}.deploy.replicas"));
+        replicas != &json!(0)
+    };
+    let settings = |role: &str| {
+        let settings = entries(all, &format!("services.{role}.environment"));
+        let settings = settings.into_iter().map(|(name, value)| {
+            (
+                name.to_owned(),
+                value.as_str().unwrap_or_default().to_owned(),
+            )
+        });
+        (role.to_owned(), settings.collect())
+    };
+    let roles = roles().chain(["seed"]);
+    roles.filter(|role| runs(role)).map(settings).collect()
 }
 
 /// The settings of each role in an overlay, by its ConfigMaps and its own variables; those that name a
 /// file name one that is mounted.
-fn of_overlay(overlay: &str) -> Vec<(String, Environment)> {
+pub(super) fn of_overlay(overlay: &str) -> Vec<(String, Environment)> {
     let documents = rendered(overlay);
     let map = |called: &str| {
         let map = documents
@@ -142,13 +149,14 @@ fn mounted(pod: &Value) -> BTreeSet<String> {
 }
 
 /// All settings there are, by where they stand.
-fn everywhere() -> Vec<(&'static str, String, Environment)> {
+pub(super) fn everywhere() -> Vec<(&'static str, String, Environment)> {
     let mut all = Vec::new();
-    all.extend(
-        of_compose()
-            .into_iter()
-            .map(|(role, settings)| ("compose", role, settings)),
-    );
+    let settings = of_compose(&composed()).into_iter();
+    all.extend(settings.map(|(role, settings)| ("compose", role, settings)));
+    // The demo tenant is for development.
+    let settings = of_compose(&composed_of(&PRODUCTION)).into_iter();
+    let settings = settings.filter(|(role, _)| role != "seed");
+    all.extend(settings.map(|(role, settings)| ("compose in production", role, settings)));
     for overlay in ["base", "overlays/dev", "overlays/production"] {
         let settings = of_overlay(overlay).into_iter();
         all.extend(settings.map(|(role, settings)| (overlay, role, settings)));
@@ -181,57 +189,136 @@ fn every_setting_is_known_and_read_by_its_role() {
     super::assert_none(&found);
 }
 
-/// Secrets as the script writes them, with the URLs of stores elsewhere if `production`.
-fn secrets(folder: &Path, production: bool) {
-    printed(Command::new(root().join("deploy/make-secrets")).arg(folder));
-    // On Kubernetes the file is called after the setting, which may hold two.
-    fs::copy(folder.join("app_secret"), folder.join("app_secrets")).unwrap();
-    // The script leaves them readable, because containers have another user; the program warns.
-    for file in fs::read_dir(folder).unwrap() {
-        fs::set_permissions(file.unwrap().path(), fs::Permissions::from_mode(0o600)).unwrap();
+/// Secrets as the script writes them: with these modes the containers of the compose file see them.
+fn secrets_of_the_script(folder: &Path) {
+    printed(&mut make_secrets(folder));
+}
+
+/// Secrets as the manifests mount them (`defaultMode: 0440`), with the URLs of stores elsewhere.
+fn secrets_of_the_cluster(folder: &Path) {
+    printed(&mut make_secrets(folder));
+    let written = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    // The file is called after the setting, which may hold two.
+    let others = [
+        ("app_secrets", written("app_secret")),
+        (
+            "postgres_url",
+            "postgres://frontdesk:secret@db.example:5432/frontdesk?sslmode=verify-full".to_owned(),
+        ),
+        (
+            "redis_url",
+            "rediss://:secret@redis.example:6379/0".to_owned(),
+        ),
+    ];
+    for (name, secret) in others {
+        let _ = fs::remove_file(folder.join(name));
+        fs::write(folder.join(name), secret).unwrap();
     }
-    if production {
-        let postgres = "postgres://frontdesk:secret@db.example:5432/frontdesk?sslmode=verify-full";
-        fs::write(folder.join("postgres_url"), postgres).unwrap();
-        fs::write(
-            folder.join("redis_url"),
-            "rediss://:secret@redis.example:6379/0",
-        )
-        .unwrap();
+    for file in fs::read_dir(folder).unwrap() {
+        fs::set_permissions(file.unwrap().path(), fs::Permissions::from_mode(0o440)).unwrap();
     }
 }
 
 #[test]
 fn the_program_takes_the_settings_of_every_role() {
     let folder = tempfile::tempdir().unwrap();
-    let (own, elsewhere) = (folder.path().join("own"), folder.path().join("elsewhere"));
-    secrets(&own, false);
-    secrets(&elsewhere, true);
+    let (compose, cluster) = (folder.path().join("compose"), folder.path().join("cluster"));
+    secrets_of_the_script(&compose);
+    secrets_of_the_cluster(&cluster);
+    let mut production = 0;
     for (place, role, mut environment) in everywhere() {
-        let production = environment["FRONTDESK_ENVIRONMENT"] == "production";
-        let secrets = if production { &elsewhere } else { &own };
+        let on_compose = place.starts_with("compose");
+        let secrets = if on_compose { &compose } else { &cluster };
         for value in environment.values_mut() {
             if let Some(file) = value.strip_prefix("/run/secrets/") {
                 *value = secrets.join(file).display().to_string();
             }
         }
-        if role != "seed" {
-            check(place, &role, &environment);
-        }
+        production +=
+            usize::from(on_compose && environment["FRONTDESK_ENVIRONMENT"] == "production");
+        check(place, &role, &environment);
     }
+    assert_eq!(production, roles().count() - 1, "all but the sandbox");
 }
 
-fn check(place: &str, role: &str, environment: &Environment) {
+/// What the program finds in the settings of a role.
+fn found(role: &str, environment: &Environment) -> Vec<Value> {
     let mut command = Command::new(program());
     command.args(["config", "check", "--json", "--role", role]);
     let output = command.env_clear().envs(environment).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["ok"].is_boolean(), "{report}");
     let mut found = list(&report, "problems").to_vec();
     // Whether the tests run as root says nothing about the settings.
     found.retain(|problem| text(problem, "code") != "process.root");
     found.extend_from_slice(list(&report, "warnings"));
-    assert!(report["ok"].is_boolean(), "{report}");
+    found
+}
+
+fn check(place: &str, role: &str, environment: &Environment) {
+    let mut found = found(role, environment);
+    // Redis is on a network of this machine's own, which nobody else gets into.
+    let own_network = place == "compose in production";
+    found.retain(|problem| !own_network || text(problem, "code") != "tls.absent");
     assert!(found.is_empty(), "{place}, {role}: {found:#?}");
+}
+
+#[test]
+fn production_refuses_secrets_that_every_user_can_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = folder.path().join("secrets");
+    secrets_of_the_script(&secrets);
+    // As the script leaves them without root.
+    let token = secrets.join("service_token");
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o444)).unwrap();
+    let all = of_compose(&composed_of(&PRODUCTION));
+    let (role, mut environment) = all.into_iter().find(|(role, _)| role == "billing").unwrap();
+    for value in environment.values_mut() {
+        if let Some(file) = value.strip_prefix("/run/secrets/") {
+            *value = secrets.join(file).display().to_string();
+        }
+    }
+    let found = found(&role, &environment);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(text(&found[0], "code"), "secret.readable");
+}
+
+/// `256MiB`, or `384mb` as Redis writes it, in bytes.
+fn bytes(text: &str) -> u64 {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_lowercase().as_str() {
+        "mib" | "mb" => 1 << 20,
+        "gib" | "gb" => 1 << 30,
+        other => panic!("{text}: the unit `{other}` is not expected here"),
+    };
+    digits.parse::<u64>().unwrap() * unit
+}
+
+#[test]
+fn what_waits_fits_into_redis() {
+    let ingress = |all: Vec<(String, Environment)>| {
+        let (_, environment) = all.into_iter().find(|(role, _)| role == "ingress").unwrap();
+        bytes(&environment["FRONTDESK_INGRESS_MAX_WAITING_BYTES"])
+    };
+    let places = [
+        ("deploy/redis/redis.conf", ingress(of_compose(&composed()))),
+        (
+            "deploy/kustomize/overlays/dev/redis.conf",
+            ingress(of_overlay("overlays/dev")),
+        ),
+    ];
+    for (file, waits) in places {
+        let conf = read(file);
+        let most = conf
+            .lines()
+            .find_map(|line| line.strip_prefix("maxmemory "));
+        let most = bytes(most.unwrap());
+        // Queue state and rate windows are in it, too.
+        assert!(
+            waits <= most / 4 * 3,
+            "{file}: {waits} of {most} bytes may wait"
+        );
+    }
 }
 
 #[test]
@@ -239,6 +326,7 @@ fn every_name_in_what_people_read_is_a_setting() {
     let keys = keys();
     let mut files = vec![
         "docker-compose.yml".to_owned(),
+        "deploy/production.yaml".to_owned(),
         "docs/DEPLOYMENT.md".to_owned(),
         "deploy/Dockerfile".to_owned(),
     ];
@@ -289,6 +377,7 @@ fn the_rule_has_teeth() {
     let key = |env: &str, used_by: &[&str], needed_by: &[&str]| Key {
         env: env.to_owned(),
         env_file: Some(format!("{env}_FILE")),
+        default: None,
         used_by: used_by.iter().map(ToString::to_string).collect(),
         needed_by: needed_by.iter().map(ToString::to_string).collect(),
     };

@@ -7,7 +7,6 @@ use serde_json::json;
 use crate::cli::{ConfigArgs, ConfigCommand};
 use crate::config::{example, explain, read, table};
 use crate::exit::{CONFIG, Exit};
-use crate::role::Role;
 use crate::terminal::print_line;
 
 /// Runs the command.
@@ -16,7 +15,7 @@ use crate::terminal::print_line;
 /// With [`CONFIG`] when a setting is wrong; when standard output fails.
 pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<()> {
     match args.command {
-        ConfigCommand::Check { role, config, json } => check(role, config, json),
+        ConfigCommand::Check { role, config, json } => check(role.as_deref(), config, json),
         ConfigCommand::Keys {
             role,
             json,
@@ -24,7 +23,7 @@ pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<()> {
         } => {
             let mut table = table();
             if let Some(role) = role {
-                table.retain(|key| key.is_used_by(Some(role.name())));
+                table.retain(|key| key.is_used_by(Some(&role)));
             }
             let text = if json {
                 serde_json::to_string_pretty(&example::json(&table))?
@@ -43,14 +42,14 @@ pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<()> {
     }
 }
 
-fn check(role: Option<Role>, config: Option<PathBuf>, json: bool) -> anyhow::Result<()> {
-    let outcome = read(role.map(Role::name), config);
-    let who = role.map_or("every role", Role::name);
+fn check(role: Option<&str>, config: Option<PathBuf>, json: bool) -> anyhow::Result<()> {
+    let outcome = read(role, config);
+    let who = role.unwrap_or("every role");
     let good = outcome.problems.is_empty();
     if json {
         let text = json!({
             "ok": good,
-            "role": role.map(Role::name),
+            "role": role,
             "problems": outcome.problems,
             "warnings": outcome.warnings,
             "overridden": outcome.overridden,

@@ -22,7 +22,7 @@ pub(super) const ROLES: &[&str] = &[
     "sandbox",
 ];
 /// Every role, and `frontdesk seed`, which is configured like one.
-const ROLES_AND_SEED: &[&str] = &[
+pub(crate) const ROLES_AND_SEED: &[&str] = &[
     "ingress",
     "conversations",
     "flow-runner",
