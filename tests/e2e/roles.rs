@@ -46,7 +46,7 @@ impl RoleProcess {
                 ("FRONTDESK_ADMIN_LISTEN", &admin),
             ])
             .envs(more.iter().copied());
-        if role == "sandbox" {
+        if ["ingress", "sandbox"].contains(&role) {
             command.env("FRONTDESK_HTTP_LISTEN", http);
         }
         let process = Process::start(command, &folder.join(format!("{role}.log")));
@@ -175,6 +175,81 @@ async fn a_database_of_a_newer_version_ends_the_start() {
     let log = role.process.log();
     assert!(
         log.contains("999") && log.contains("newer version"),
+        "{log}"
+    );
+}
+
+/// What each role that uses Redis needs beside its stores.
+const ON_REDIS: [(&str, &[(&str, &str)]); 3] = [
+    (
+        "ingress",
+        &[
+            ("FRONTDESK_INGRESS_APP_SECRETS", "dev-app-secret"),
+            ("FRONTDESK_INGRESS_VERIFY_TOKEN", "dev-verify-token"),
+        ],
+    ),
+    ("routing", &[]),
+    ("egress", &[]),
+];
+
+/// Says in Redis that a newer version of Frontdesk was here.
+async fn write_newer_schema(redis: &RedisServer) {
+    let mut mark = redis::cmd("HSET");
+    mark.arg("fd:v1:{0}:installation").arg("schema").arg(999);
+    mark.exec_async(&mut redis.connect().await).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_of_a_newer_version_ends_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = PostgresServer::start().await;
+    let redis = RedisServer::start(RedisOptions::default()).await;
+    let (url, redis_url) = (postgres.create_database().await, redis.url());
+    write_newer_schema(&redis).await;
+    for (name, own) in ON_REDIS {
+        let mut settings = own.to_vec();
+        settings.push(("FRONTDESK_REDIS_URL", &redis_url));
+        if name != "ingress" {
+            settings.push(("FRONTDESK_POSTGRES_URL", &url));
+        }
+        let mut role = RoleProcess::start(name, folder.path(), &settings);
+        assert!(!role.process.wait_until(async || false).await);
+        let log = role.process.log();
+        assert_eq!(role.process.ended().unwrap().code(), Some(69), "{log}");
+        assert!(
+            log.contains("schema 999") && log.contains("run the newer version"),
+            "{log}"
+        );
+    }
+    // Nothing was begun: no lease claimed, nothing written.
+    let keys: Vec<String> = redis::cmd("KEYS")
+        .arg("*")
+        .query_async(&mut redis.connect().await)
+        .await
+        .unwrap();
+    assert_eq!(keys, ["fd:v1:{0}:installation"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_away_is_waited_for_and_ends_the_role_when_it_comes_back_newer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut redis = RedisServer::start(RedisOptions::default()).await;
+    let redis_url = redis.url();
+    redis.kill();
+    let (name, own) = ON_REDIS[0];
+    let mut settings = own.to_vec();
+    settings.push(("FRONTDESK_REDIS_URL", &redis_url));
+    let mut role = RoleProcess::start(name, folder.path(), &settings);
+    role.wait(false, "Redis cannot be reached");
+    assert_eq!(role.get("healthz").await.0, 200, "it lives");
+    redis.restart().await;
+    role.wait(true, "ready");
+    write_newer_schema(&redis).await;
+    assert!(!role.process.wait_until(async || false).await);
+    let log = role.process.log();
+    assert!(!role.process.ended().unwrap().success());
+    assert!(
+        log.contains("schema 999") && log.contains("run the newer version"),
         "{log}"
     );
 }

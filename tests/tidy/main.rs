@@ -5,6 +5,7 @@
 
 mod deploy;
 mod observed;
+mod scripts;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use lib_storage::lease::Member;
-use lib_storage::redis::Redis;
+use lib_storage::redis::{Redis, RedisError};
 use lib_storage::{Database, Engine, Migration, Profile, Storage, StorageError, sql};
 
 use crate::channel::{AuthorizedChannel, Peers};
@@ -100,24 +100,33 @@ impl Context {
     }
 
     /// The Redis of this installation. While it cannot be reached, or would lose what it confirms,
-    /// the process is not ready and says why.
+    /// the process is not ready and says why. Where its data turn out to be of a newer version only
+    /// later, as it was away at the start, everything stops.
     ///
     /// # Errors
-    /// When no address is configured or it cannot be read.
-    pub fn redis(&self) -> anyhow::Result<Redis> {
+    /// When no address is configured or it cannot be read, or its data are of a newer version.
+    pub async fn redis(&self) -> anyhow::Result<Redis> {
         let servers = self.storage.servers().cloned();
         let servers = servers.context("redis.url is not set; this service needs Redis")?;
         let settings = servers
             .redis
             .context("redis.url is not set; this service needs Redis")?;
         let redis = Redis::open(&settings)?;
+        let asked = tokio::time::timeout(DATABASE_CHECK.1, redis.check_schema()).await;
+        // Whatever else is wrong may pass, and the check below goes on telling it.
+        if let Ok(Err(error @ RedisError::Newer(..))) = asked {
+            return Err(error.into());
+        }
         let (watched, readiness) = (redis.clone(), self.readiness.clone());
-        let (stopped, profile) = (self.life.stopped(), servers.profile);
+        let (life, stopped) = (self.life.clone(), self.life.stopped());
+        let profile = servers.profile;
         readiness.set("redis", Err("not asked yet"));
         let skew = Skew::new(&self.clock, "redis", &self.metrics, &readiness);
         self.life.spawn("redis check", async move {
             tokio::select! {
-                () = watch_redis(&watched, profile, &readiness, &skew) => {}
+                newer = watch_redis(&watched, profile, &readiness, &skew) => {
+                    life.fail("redis check", &newer.to_string());
+                }
                 () = stopped => {}
             }
         });
@@ -188,14 +197,23 @@ async fn watch(database: &Database, readiness: &Readiness, skew: &Skew, connecti
     }
 }
 
-/// Says again and again whether Redis can be used.
-async fn watch_redis(redis: &Redis, profile: Profile, readiness: &Readiness, skew: &Skew) {
+/// Says again and again whether Redis can be used; ends where its data are of a newer version, which
+/// this program must not write to.
+async fn watch_redis(
+    redis: &Redis,
+    profile: Profile,
+    readiness: &Readiness,
+    skew: &Skew,
+) -> RedisError {
     let (every, patience) = DATABASE_CHECK;
     loop {
         let state = tokio::time::timeout(patience, redis.check_durability(profile));
-        let slow = "the server does not answer; check that it runs".to_owned();
-        let state = state.await.unwrap_or(Err(slow));
-        readiness.set("redis", state.as_ref().copied().map_err(String::as_str));
+        let state = state.await.unwrap_or(Err(RedisError::Slow));
+        let told = state.as_ref().copied().map_err(ToString::to_string);
+        readiness.set("redis", told.as_ref().copied().map_err(String::as_str));
+        if let Err(error @ RedisError::Newer(..)) = state {
+            return error;
+        }
         let asked = skew.asked();
         if state.is_ok()
             && let Ok(Ok(time)) = tokio::time::timeout(patience, redis.time()).await

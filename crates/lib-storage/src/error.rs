@@ -97,7 +97,10 @@ impl StorageError {
 
     /// Whether the database is away, full or busy at the moment: the same thing may be tried again.
     pub fn is_passing(&self) -> bool {
-        let (Self::Query(error) | Self::Open { source: error, .. }) = self else {
+        let (Self::Query(error)
+        | Self::Open { source: error, .. }
+        | Self::Migrate { source: error, .. }) = self
+        else {
             return false;
         };
         match error {
@@ -113,12 +116,14 @@ impl StorageError {
         }
     }
 
-    /// Whether trying again by itself cannot help: a person has to do something first.
+    /// Whether trying again by itself cannot help: a person has to do something first. A migration
+    /// that a lost connection or a full disk broke off may be tried again: nothing of it was kept.
     pub fn needs_a_person(&self) -> bool {
-        matches!(
-            self,
-            Self::Newer { .. } | Self::Address { .. } | Self::Migrate { .. }
-        )
+        match self {
+            Self::Newer { .. } | Self::Address { .. } => true,
+            Self::Migrate { .. } => !self.is_passing(),
+            _ => false,
+        }
     }
 }
 
@@ -181,5 +186,22 @@ mod tests {
                 && !is_passing_code("23505")
                 && !is_passing_code("2067")
         );
+    }
+
+    #[test]
+    fn a_migration_that_was_broken_off_is_tried_again_and_a_wrong_one_is_not() {
+        let migrate = |source| StorageError::Migrate {
+            database: "notes".to_owned(),
+            version: 1,
+            name: "notes",
+            source,
+        };
+        let broken = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "closed");
+        let broken = migrate(sqlx::Error::Io(broken));
+        assert!(broken.is_passing() && !broken.needs_a_person());
+        let wrong = migrate(sqlx::Error::RowNotFound);
+        assert!(!wrong.is_passing() && wrong.needs_a_person());
+        // PostgreSQL's and SQLite's full disk.
+        assert!(is_passing_code("53100") && is_passing_code("13"));
     }
 }

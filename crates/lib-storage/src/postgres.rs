@@ -173,27 +173,56 @@ impl PostgresPool {
             )
             .fetch_one(&self.pool)
             .await?;
-        let problem = if replica {
-            "is a read-only replica; point postgres.url at the primary".to_owned()
-        } else if version < OLDEST {
-            format!("is version {}; 14 or newer is needed", version / 10_000)
-        } else if fsync != "on" {
-            "runs with fsync=off and would lose records in a power cut; set fsync = on".to_owned()
-        } else if pages != "on" {
+        let facts = Facts {
+            version,
+            replica,
+            fsync: &fsync,
+            pages: &pages,
+            commit: &commit,
+        };
+        facts.problem().map_or(Ok(()), |problem| {
+            Err(StorageError::Unfit {
+                database: self.server.to_string(),
+                problem,
+            })
+        })
+    }
+}
+
+/// What a server says of itself.
+struct Facts<'a> {
+    /// `server_version_num`.
+    version: i64,
+    replica: bool,
+    fsync: &'a str,
+    /// `full_page_writes`.
+    pages: &'a str,
+    /// `synchronous_commit`.
+    commit: &'a str,
+}
+
+impl Facts<'_> {
+    /// What makes the server unfit to keep records, and the remedy.
+    fn problem(&self) -> Option<String> {
+        let told = if self.replica {
+            "is a read-only replica; point postgres.url at the primary"
+        } else if self.version < OLDEST {
+            return Some(format!(
+                "is version {}; 14 or newer is needed",
+                self.version / 10_000
+            ));
+        } else if self.fsync != "on" {
+            "runs with fsync=off and would lose records in a power cut; set fsync = on"
+        } else if self.pages != "on" {
             "runs with full_page_writes=off and may corrupt records in a power cut; set \
              full_page_writes = on"
-                .to_owned()
-        } else if commit == "off" {
+        } else if self.commit == "off" {
             "runs with synchronous_commit=off and would lose what it confirmed; set \
              synchronous_commit = on"
-                .to_owned()
         } else {
-            return Ok(());
+            return None;
         };
-        Err(StorageError::Unfit {
-            database: self.server.to_string(),
-            problem,
-        })
+        Some(told.to_owned())
     }
 }
 
@@ -251,4 +280,34 @@ pub(crate) async fn migrate(
     }
     tx.commit().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Facts;
+
+    const FIT: Facts<'_> = Facts {
+        version: 140_000,
+        replica: false,
+        fsync: "on",
+        pages: "on",
+        commit: "on",
+    };
+
+    #[test]
+    fn a_server_that_is_too_old_is_named() {
+        assert_eq!(FIT.problem(), None);
+        let newest = Facts {
+            version: 180_004,
+            commit: "local",
+            ..FIT
+        };
+        assert_eq!(newest.problem(), None);
+        let older = Facts {
+            version: 130_022,
+            ..FIT
+        };
+        let told = older.problem().unwrap();
+        assert_eq!(told, "is version 13; 14 or newer is needed");
+    }
 }

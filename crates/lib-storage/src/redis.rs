@@ -6,7 +6,8 @@
 //! ([`RedisError::is_unknown`]), and only the caller knows whether asking again is harmless.
 //!
 //! Keys are named `fd:v1:{tag}:name`. The tag decides the server in a Cluster, so it holds numbers
-//! and a letter only, and all keys of a script share one.
+//! and a letter only, and all keys of a script share one. `docs/SCRIPTS.md` lists the scripts, their
+//! owners and their rules.
 
 mod address;
 mod durability;

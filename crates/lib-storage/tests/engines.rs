@@ -120,56 +120,6 @@ async fn sqlite_and_postgres_answer_alike() {
 }
 
 #[tokio::test]
-async fn a_lease_is_one_replicas_and_its_fence_stops_the_other() {
-    let server = PostgresServer::start().await;
-    let url = server.create_database().await;
-    let database = servers(&url).database("leases", &[]).await.unwrap();
-    let leases = database.leases();
-    let live = Duration::from_secs(30);
-    let member = |name: &str| Member {
-        name: name.to_owned(),
-        address: format!("http://{name}:1"),
-    };
-    let (ana, ben) = (member("ana"), member("ben"));
-    assert!(
-        leases
-            .beat("w", &ana, live)
-            .await
-            .unwrap()
-            .leases
-            .is_empty()
-    );
-    assert_eq!(
-        leases.claim("w", &ana, live, &[0, 1]).await.unwrap(),
-        [(0, 1), (1, 1)]
-    );
-    assert_eq!(
-        leases.claim("w", &ben, live, &[1, 2]).await.unwrap(),
-        [(2, 1)]
-    );
-    let roster = leases.beat("w", &ben, live).await.unwrap();
-    assert_eq!(roster.members, [ana.clone(), ben.clone()]);
-    assert_eq!(roster.leases.len(), 3);
-    let mut tx = database.begin_concurrent().await.unwrap();
-    tx.require_fence("w", &[(0, 1), (1, 1)]).await.unwrap();
-    tx.commit().await.unwrap();
-    leases.release("w", &ana, &[1], false).await.unwrap();
-    assert_eq!(leases.claim("w", &ben, live, &[1]).await.unwrap(), [(1, 2)]);
-    let mut tx = database.begin_concurrent().await.unwrap();
-    let refused = tx.require_fence("w", &[(0, 1), (1, 1)]).await.unwrap_err();
-    assert!(
-        matches!(refused, StorageError::Fenced { partition: 1, .. }),
-        "{refused}"
-    );
-    drop(tx);
-    // A restarted replica takes its own lease over under a new fence.
-    assert_eq!(leases.claim("w", &ana, live, &[0]).await.unwrap(), [(0, 2)]);
-    leases.release("w", &ana, &[0], true).await.unwrap();
-    let roster = leases.beat("w", &ben, live).await.unwrap();
-    assert_eq!(roster.members, [ben]);
-}
-
-#[tokio::test]
 async fn the_second_process_of_a_name_ends_and_says_which_setting_is_wrong() {
     let server = PostgresServer::start().await;
     let url = server.create_database().await;
@@ -288,7 +238,7 @@ async fn what_is_wrong_with_a_server_is_named() {
         error.contains("127.0.0.1:9/x") && !error.contains("hunter22"),
         "{error}"
     );
-    let mut server = PostgresServer::start().await;
+    let server = PostgresServer::start().await;
     let error = refused(&server.url("nowhere")).await;
     assert!(error.contains("create the database"), "{error}");
     let url = server.create_database().await;
@@ -305,12 +255,124 @@ async fn what_is_wrong_with_a_server_is_named() {
         ),
         "{older}"
     );
-    server
-        .restart_with(PostgresOptions {
-            fsync: false,
-            ..PostgresOptions::default()
-        })
+}
+
+#[tokio::test]
+async fn a_server_that_would_lose_records_is_refused_with_the_remedy() {
+    let mut server = PostgresServer::start().await;
+    let url = server.create_database().await;
+    let database = servers(&url).database("notes", NOTES).await.unwrap();
+    database.check().await.unwrap();
+    for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
+        server
+            .restart_with(PostgresOptions {
+                settings: vec![format!("{setting}=off")],
+                ..PostgresOptions::default()
+            })
+            .await;
+        let opened = servers(&url).database("notes", NOTES).await;
+        let error = opened.unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("runs with {setting}=off")),
+            "{error}"
+        );
+        assert!(error.contains(&format!("set {setting} = on")), "{error}");
+        // So is one that was changed under a service that runs.
+        let checked = eventually(async || match database.check().await {
+            Err(error) if error.is_passing() => None,
+            checked => Some(checked),
+        });
+        let error = checked.await.unwrap_err().to_string();
+        assert!(error.contains(&format!("set {setting} = on")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_read_only_replica_is_named_at_the_start_and_after() {
+    let mut server = PostgresServer::start().await;
+    let url = server.create_database().await;
+    let database = servers(&url).database("notes", NOTES).await.unwrap();
+    // It comes back as a replica, as an old primary does after a failover.
+    server.stop().await;
+    std::fs::write(server.folder().join("data/standby.signal"), "").unwrap();
+    server.restart().await;
+    let error = servers(&url).database("notes", NOTES).await.unwrap_err();
+    assert!(matches!(error, StorageError::Unfit { .. }), "{error}");
+    let told = error.to_string();
+    assert!(
+        told.contains("read-only replica; point postgres.url at the primary"),
+        "{told}"
+    );
+    assert!(!error.needs_a_person(), "a failover ends by itself");
+    let write = async || {
+        let mut tx = database.begin_concurrent().await?;
+        sql("DELETE FROM note").execute(&mut tx).await
+    };
+    // Connections from before are lost first.
+    let refused = eventually(async || {
+        let refused = write().await.err()?;
+        let told = refused.to_string();
+        told.contains("point postgres.url at the primary")
+            .then_some(refused)
+    })
+    .await;
+    assert!(refused.is_passing(), "{refused}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_a_missing_right_are_named() {
+    let mut server = PostgresServer::start().await;
+    let url = server.create_database().await;
+    let owner = servers(&url).database("owner", &[]).await.unwrap();
+    let mut tx = owner.begin().await.unwrap();
+    for statement in [
+        "SET LOCAL password_encryption = 'scram-sha-256'",
+        "CREATE ROLE app LOGIN PASSWORD 'right'",
+    ] {
+        sql(statement).execute(&mut tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let rules = "local all all trust\n\
+                 host all frontdesk 127.0.0.1/32 trust\n\
+                 host all app 127.0.0.1/32 scram-sha-256\n";
+    std::fs::write(server.folder().join("data/pg_hba.conf"), rules).unwrap();
+    server.restart().await;
+    let app = |password: &str| url.replace("frontdesk@", &format!("app:{password}@"));
+    let error = servers(&app("hunter22")).database("notes", NOTES).await;
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("check user and password in postgres.url"),
+        "{error}"
+    );
+    assert!(!error.contains("hunter22"), "{error}");
+    let error = servers(&app("right")).database("notes", NOTES).await;
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("grant the role CREATE on the database"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_lost_during_a_migration_is_no_wrong_migration() {
+    let server = PostgresServer::start().await;
+    let storage = servers(&server.create_database().await);
+    let step = |sql| Migration {
+        version: 1,
+        name: "one",
+        sql,
+    };
+    let lost = "CREATE TABLE one (id TEXT);\nSELECT pg_terminate_backend(pg_backend_pid());";
+    let error = storage.database("notes", &[step(lost)]).await.unwrap_err();
+    assert!(matches!(error, StorageError::Migrate { .. }), "{error}");
+    assert!(error.is_passing() && !error.needs_a_person(), "{error}");
+    let error = storage
+        .database("notes", &[step("CREATE TABEL one (id TEXT)")])
         .await;
-    let error = refused(&url).await;
-    assert!(error.contains("set fsync = on"), "{error}");
+    let error = error.unwrap_err();
+    assert!(matches!(error, StorageError::Migrate { .. }), "{error}");
+    assert!(!error.is_passing() && error.needs_a_person(), "{error}");
+    // Nothing of either was kept.
+    let right = step("CREATE TABLE one (id TEXT)");
+    storage.database("notes", &[right]).await.unwrap();
 }

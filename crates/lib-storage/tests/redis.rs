@@ -27,6 +27,7 @@ async fn problem(server: &RedisServer, profile: Profile) -> String {
         .check_durability(profile)
         .await
         .unwrap_err()
+        .to_string()
 }
 
 #[tokio::test]
@@ -121,6 +122,7 @@ async fn keys_that_move_are_followed() {
 #[tokio::test]
 async fn a_server_below_the_profile_is_refused_with_the_remedy() {
     for mut options in [RedisOptions::default(), RedisOptions::valkey()] {
+        let fit = options.clone();
         let mut server = RedisServer::start(options.clone()).await;
         let redis = open(&server.url());
         redis.check_durability(Profile::A).await.unwrap();
@@ -131,10 +133,10 @@ async fn a_server_below_the_profile_is_refused_with_the_remedy() {
         server.restart_with(options.clone()).await;
         let told = problem(&server, Profile::A).await;
         assert!(told.contains("appendfsync everysec") && told.contains("set it to always"));
-        assert_eq!(
-            open(&server.url()).check_durability(Profile::C).await,
-            Ok(())
-        );
+        open(&server.url())
+            .check_durability(Profile::C)
+            .await
+            .unwrap();
         server
             .restart_with(options.with(&[
                 "--maxmemory",
@@ -146,10 +148,18 @@ async fn a_server_below_the_profile_is_refused_with_the_remedy() {
         let told = problem(&server, Profile::C).await;
         assert!(told.contains("maxmemory-policy allkeys-lru") && told.contains("noeviction"));
         server
-            .restart_with(RedisOptions::default().with(&["--appendonly", "no"]))
+            .restart_with(fit.clone().with(&["--appendonly", "no"]))
             .await;
         let told = problem(&server, Profile::C).await;
         assert!(told.contains("appendonly no"), "{told}");
+        server
+            .restart_with(fit.with(&["--no-appendfsync-on-rewrite", "yes"]))
+            .await;
+        let told = problem(&server, Profile::A).await;
+        assert!(
+            told.contains("no-appendfsync-on-rewrite yes") && told.contains("set it to no"),
+            "{told}"
+        );
     }
 }
 
@@ -159,7 +169,17 @@ async fn a_replica_in_step_makes_profile_b() {
     let of = ["--replicaof", "127.0.0.1", &primary.port().to_string()];
     let replica = RedisServer::start(RedisOptions::default().with(&of)).await;
     let redis = open(&primary.url());
-    eventually(async || redis.check_durability(Profile::B).await.ok()).await;
+    // A replica alone does not do: cut off from it, the primary would go on.
+    let told = eventually(async || {
+        let told = problem(&primary, Profile::B).await;
+        (!told.contains("no replica")).then_some(told)
+    })
+    .await;
+    assert!(told.contains("min-replicas-to-write 0"), "{told}");
+    let mut least = cmd("CONFIG");
+    least.arg("SET").arg("min-replicas-to-write").arg(1);
+    least.exec_async(&mut redis.link("0")).await.unwrap();
+    redis.check_durability(Profile::B).await.unwrap();
     let told = problem(&replica, Profile::A).await;
     assert!(told.contains("read-only replica"), "{told}");
     let failed = count(&open(&replica.url()), "t1").await.unwrap_err();
@@ -176,7 +196,8 @@ async fn access_is_named() {
     let told = with(":wrong")
         .check_durability(Profile::A)
         .await
-        .unwrap_err();
+        .unwrap_err()
+        .to_string();
     assert!(
         told.contains("password") && !told.contains("wrong"),
         "{told}"
@@ -197,7 +218,8 @@ async fn access_is_named() {
     let told = with("app:pw")
         .check_durability(Profile::A)
         .await
-        .unwrap_err();
+        .unwrap_err()
+        .to_string();
     assert!(told.contains("CONFIG GET is not allowed"), "{told}");
     assert!(told.contains("+config|get"), "{told}");
 }
@@ -207,7 +229,8 @@ async fn nobody_there_a_full_server_and_newer_data_are_named() {
     let told = open("redis://127.0.0.1:1")
         .check_durability(Profile::A)
         .await
-        .unwrap_err();
+        .unwrap_err()
+        .to_string();
     assert!(
         told.contains("cannot be reached") && told.contains("redis.url"),
         "{told}"
@@ -217,6 +240,8 @@ async fn nobody_there_a_full_server_and_newer_data_are_named() {
     let mut newer = cmd("HSET");
     newer.arg("fd:v1:{0}:installation").arg("schema").arg(99);
     newer.exec_async(&mut redis.link("0")).await.unwrap();
+    let newer = redis.check_schema().await.unwrap_err();
+    assert!(newer.needs_a_person() && matches!(newer, RedisError::Newer(99, 1)));
     let told = problem(&server, Profile::A).await;
     assert!(
         told.contains("schema 99") && told.contains("newer version"),
@@ -241,69 +266,50 @@ async fn nobody_there_a_full_server_and_newer_data_are_named() {
 }
 
 #[tokio::test]
-async fn leases_are_claimed_prolonged_given_up_and_lost() {
-    for options in [RedisOptions::default(), RedisOptions::valkey()] {
-        let server = RedisServer::start(options).await;
-        let leases = open(&server.url()).leases("i0");
-        let long = Duration::from_secs(60);
-        let member = |name: &str| Member {
-            name: name.to_owned(),
-            address: format!("http://{name}:1"),
+async fn looking_at_the_version_writes_nothing() {
+    let server = RedisServer::start(RedisOptions::default()).await;
+    let redis = open(&server.url());
+    redis.check_schema().await.unwrap();
+    let kept: i64 = cmd("DBSIZE")
+        .query_async(&mut redis.link("0"))
+        .await
+        .unwrap();
+    assert_eq!(kept, 0);
+    redis.check_durability(Profile::A).await.unwrap();
+    redis.check_schema().await.unwrap();
+    let away = open("redis://127.0.0.1:1")
+        .check_schema()
+        .await
+        .unwrap_err();
+    assert!(!away.needs_a_person(), "{away}");
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_nothing_more_is_named() {
+    for program in [RedisOptions::default(), RedisOptions::valkey()] {
+        // With `always` such a server ends itself; with `everysec` it refuses to write.
+        let options = RedisOptions {
+            appendfsync: "everysec",
+            ..program
         };
-        let (a, b) = (member("a"), member("b"));
-        leases.beat("inbox", &a, long).await.unwrap();
-        let roster = leases.beat("inbox", &b, long).await.unwrap();
-        assert_eq!(roster.members, [a.clone(), b.clone()]);
-        assert!(roster.leases.is_empty());
-        let bear = async |run: &str, live| leases.bear("inbox", &a, run, live).await.unwrap();
-        assert_eq!(bear("one", long).await, None);
-        assert_eq!(bear("one", long).await, None);
-        assert_eq!(bear("two", long).await.as_deref(), Some("one"));
-        assert_eq!(bear("one", Duration::ZERO).await, None, "too long ago");
-        let first = leases.claim("inbox", &a, long, &[0, 1]).await.unwrap();
-        assert_eq!(
-            first.iter().map(|(part, _)| *part).collect::<Vec<_>>(),
-            [0, 1]
-        );
+        let mut server = RedisServer::start(options).await;
+        count(&open(&server.url()), "t1").await.unwrap();
+        server.kill();
+        let files = server.folder().join("appendonlydir");
+        let newest = files.join("appendonly.aof.1.incr.aof");
+        std::fs::remove_file(&newest).unwrap();
+        std::os::unix::fs::symlink("/dev/full", &newest).unwrap();
+        server.restart().await;
+        let redis = open(&server.url());
+        // What is answered before the first write to the disk is not known to have failed.
+        let failed = eventually(async || count(&redis, "t1").await.err()).await;
+        assert!(matches!(failed, RedisError::Disk(_)), "{failed}");
+        let told = failed.to_string();
         assert!(
-            leases
-                .claim("inbox", &b, long, &[0])
-                .await
-                .unwrap()
-                .is_empty()
+            told.contains("No space left on device") && told.contains("free disk space"),
+            "{told}"
         );
-        let again = leases.claim("inbox", &a, long, &[0]).await.unwrap();
-        assert!(again[0].1 > first[0].1, "a new process of the same name");
-        let roster = leases.beat("inbox", &b, long).await.unwrap();
-        let lease = roster.leases.iter().find(|lease| lease.part == 0).unwrap();
-        assert_eq!(
-            (&lease.owner, lease.fence, lease.expired),
-            (&a, again[0].1, false)
-        );
-        leases.release("inbox", &a, &[0], true).await.unwrap();
-        let taken = leases
-            .claim("inbox", &b, Duration::from_millis(1), &[0])
-            .await
-            .unwrap();
-        assert!(taken[0].1 > again[0].1);
-        // Somebody else looks: a beat of its owner that came in time would prolong the lease.
-        let watcher = member("watcher");
-        let expired = eventually(async || {
-            let roster = leases.beat("inbox", &watcher, long).await.unwrap();
-            assert_eq!(roster.members, [b.clone(), watcher.clone()]);
-            let lease = roster.leases.into_iter().find(|lease| lease.part == 0)?;
-            lease.expired.then_some(lease)
-        })
-        .await;
-        assert_eq!(expired.owner, b, "what is over stays over");
-        let back = leases.claim("inbox", &a, long, &[0]).await.unwrap();
-        assert!(back[0].1 > taken[0].1);
-        let mut fence = cmd("HGET");
-        fence.arg(leases.fences("inbox")).arg(0);
-        let mut link = open(&server.url()).link("i0");
-        assert_eq!(
-            fence.query_async::<i64>(&mut link).await.unwrap(),
-            back[0].1
-        );
+        let told = problem(&server, Profile::C).await;
+        assert!(told.contains("cannot save to its disk"), "{told}");
     }
 }

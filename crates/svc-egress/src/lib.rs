@@ -99,21 +99,21 @@ impl Config {
 /// When a setting cannot be used or the database cannot be opened.
 pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
     config.check()?;
-    let database = context
-        .database("egress", spool::MIGRATIONS)
-        .await
-        .context("egress cannot start")?;
     let servers = context.storage.servers();
     let parts = if servers.is_some() { PARTS } else { 1 };
     let interval = Duration::from_secs(1) / config.messages_per_second;
     let shared = match servers.and_then(|servers| servers.redis.as_ref()) {
         Some(_) => {
-            let redis = context.redis().context("egress cannot start")?;
+            let redis = context.redis().await.context("egress cannot start")?;
             let window: Box<dyn RateWindow> = Box::new(RedisWindow::new(redis, interval));
             Some(window)
         }
         None => None,
     };
+    let database = context
+        .database("egress", spool::MIGRATIONS)
+        .await
+        .context("egress cannot start")?;
     let pace = Pace::new(interval, shared, &context.metrics);
     let numbers = Arc::new(Numbers::new(&config, pace));
     let spool = Spool::new(database.clone(), &context.me.name);

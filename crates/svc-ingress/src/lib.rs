@@ -110,7 +110,7 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
         let inbox = EmbeddedInbox::open(&context.database_file("ingress")?).await?;
         return start_on(inbox, Arc::new(Alone), verifier, config, context).await;
     };
-    let redis = context.redis()?;
+    let redis = context.redis().await?;
     let leases = redis.leases(redis::TAG);
     let inbox = RedisInbox::new(&redis, &leases.fences(READING.name), profile);
     start_on(inbox, Arc::new(leases), verifier, config, context).await

@@ -84,11 +84,11 @@ const LEARNING: Duration = Duration::from_secs(8);
 /// # Errors
 /// When a store cannot be opened, or `conversations` has no address.
 pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
-    let records = context.database("routing", MIGRATIONS).await?;
     let live = match context.storage.servers() {
-        Some(_) => Some(LiveState::new(context.redis()?)),
+        Some(_) => Some(LiveState::new(context.redis().await?)),
         None => None,
     };
+    let records = context.database("routing", MIGRATIONS).await?;
     let parts = if live.is_some() { config.parts } else { 1 };
     let open = OpenHubs::default();
     let post = Post {

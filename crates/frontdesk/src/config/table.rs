@@ -256,9 +256,10 @@ fn stores() -> Vec<Key> {
                 Some("A"),
                 "A",
                 "What the stores must promise before a role is ready. A: one Redis with appendfsync \
-                 always. B: A, and each write on one replica. C: appendfsync everysec; a power \
-                 failure may lose a second of what was acknowledged. PostgreSQL always: fsync and \
-                 full_page_writes on, synchronous_commit not off.",
+                 always. B: A, with min-replicas-to-write and a replica, and each admitted webhook \
+                 waits until one has it. C: appendfsync everysec; a power failure may lose a second \
+                 of what was acknowledged. PostgreSQL always: fsync and full_page_writes on, \
+                 synchronous_commit not off; its standbys are not looked at.",
             )
         },
     ]

@@ -32,7 +32,7 @@ const SERVICE: &str = "service";
 /// Runs `role` until SIGTERM or Ctrl-C.
 ///
 /// # Errors
-/// When a setting is wrong, an address is taken, a database is of a newer version, or the service
+/// When a setting is wrong, an address is taken, a store is of a newer version, or the service
 /// failed. Nothing is left half-started.
 pub(crate) async fn run(role: Role, file: Option<PathBuf>) -> anyhow::Result<()> {
     let outcome = config::read(Some(role.name()), file);
@@ -168,13 +168,12 @@ async fn start(
 /// Whether trying again by itself cannot help.
 fn needs_a_person(error: &anyhow::Error) -> bool {
     let mut causes = error.chain();
-    let of_store =
-        causes.find_map(|cause| {
-            let postgres = cause.downcast_ref::<StorageError>();
-            let redis = cause.downcast_ref::<RedisError>();
-            postgres.map(StorageError::needs_a_person).or(redis
-                .map(|error| matches!(error, RedisError::Address { .. } | RedisError::Newer(..))))
-        });
+    let of_store = causes.find_map(|cause| {
+        let postgres = cause.downcast_ref::<StorageError>();
+        let redis = cause.downcast_ref::<RedisError>();
+        let redis = redis.map(RedisError::needs_a_person);
+        postgres.map(StorageError::needs_a_person).or(redis)
+    });
     // What is no matter of a store is a setting the service refuses.
     of_store.unwrap_or(true)
 }

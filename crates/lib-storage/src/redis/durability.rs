@@ -15,43 +15,62 @@ const MARKER: &str = "fd:v1:{0}:installation";
 /// Oldest version that works.
 const OLDEST: (u32, u32) = (7, 0);
 
-const SETTINGS: [&str; 4] = [
+const SETTINGS: [&str; 5] = [
     "appendonly",
     "appendfsync",
     "no-appendfsync-on-rewrite",
     "maxmemory-policy",
+    "min-replicas-to-write",
 ];
 
 impl Redis {
     /// Whether every server keeps what it confirms, as `profile` promises, and holds data that
-    /// this program knows. The error is for people and names the remedy.
+    /// this program knows.
     ///
     /// # Errors
     /// When a server cannot be reached, is not fit, or does not let itself be looked at.
-    pub async fn check_durability(&self, profile: Profile) -> Result<(), String> {
-        let primaries = self.servers.primaries(&self.shared).await;
-        let primaries = primaries.map_err(|error| RedisError::from(error).to_string())?;
+    pub async fn check_durability(&self, profile: Profile) -> Result<(), RedisError> {
+        let primaries = self.servers.primaries(&self.shared).await?;
         for server in &primaries {
             let checked = self.check_server(server, profile).await;
             checked.map_err(|problem| match primaries.len() {
                 1 => problem,
-                _ => format!("{}: {problem}", server.addr()),
+                _ => RedisError::Unfit(format!("{}: {problem}", server.addr())),
             })?;
         }
-        let marked = self.check_marker().await;
-        marked.map_err(|error| error.to_string())
+        if self.known_schema().await?.is_none() {
+            let mark = cmd("HSETNX")
+                .arg(MARKER)
+                .arg("schema")
+                .arg(SCHEMA)
+                .to_owned();
+            mark.exec_async(&mut self.link("0")).await?;
+        }
+        Ok(())
     }
 
-    async fn check_server(&self, server: &ConnectionInfo, profile: Profile) -> Result<(), String> {
-        let told = |error: redis::RedisError| RedisError::from(error).to_string();
-        let mut seat = self.shared.seat(server).await.map_err(told)?;
+    /// Whether what is kept here is of a version this program knows. Writes nothing, so that it may
+    /// be asked before anything is begun.
+    ///
+    /// # Errors
+    /// [`RedisError::Newer`] when it is not; any other where that cannot be told now.
+    pub async fn check_schema(&self) -> Result<(), RedisError> {
+        self.known_schema().await.map(|_| ())
+    }
+
+    async fn check_server(
+        &self,
+        server: &ConnectionInfo,
+        profile: Profile,
+    ) -> Result<(), RedisError> {
+        let mut seat = self.shared.seat(server).await?;
         let connection = &mut seat.connection;
         let info = cmd("INFO");
         let info = match info.query_async::<String>(connection).await {
             Ok(info) => info,
             Err(error) => {
                 self.shared.discard(&seat, &error).await;
-                return Err(told(error));
+                return Err(error.into());
             }
         };
         let facts: HashMap<&str, &str> = info
@@ -63,65 +82,58 @@ impl Redis {
         ask.arg("GET").arg(&SETTINGS);
         let settings = ask.query_async::<HashMap<String, String>>(connection).await;
         let settings = settings.map_err(|error| {
-            format!(
+            RedisError::Unfit(format!(
                 "it cannot be checked whether Redis keeps what it confirms (profile {profile}): \
                  CONFIG GET is not allowed ({}); allow the user of redis.url `+config|get`",
                 error.detail().unwrap_or("refused")
-            )
+            ))
         })?;
-        check_settings(&settings, profile)
+        check_settings(&settings, profile).map_err(RedisError::Unfit)
     }
 
-    async fn check_marker(&self) -> Result<(), RedisError> {
-        let mut link = self.link("0");
+    /// The version of what is kept here; `None` where nothing is yet.
+    async fn known_schema(&self) -> Result<Option<i64>, RedisError> {
         let get = cmd("HGET").arg(MARKER).arg("schema").to_owned();
-        let found: Option<i64> = get.query_async(&mut link).await?;
-        match found {
+        match get.query_async(&mut self.link("0")).await? {
             Some(found) if found > SCHEMA => Err(RedisError::Newer(found, SCHEMA)),
-            Some(_) => Ok(()),
-            None => {
-                let mark = cmd("HSETNX")
-                    .arg(MARKER)
-                    .arg("schema")
-                    .arg(SCHEMA)
-                    .to_owned();
-                Ok(mark.exec_async(&mut link).await?)
-            }
+            found => Ok(found),
         }
     }
 }
 
-fn check_facts(facts: &HashMap<&str, &str>, profile: Profile) -> Result<(), String> {
+/// What a server says of itself.
+fn check_facts(facts: &HashMap<&str, &str>, profile: Profile) -> Result<(), RedisError> {
     let fact = |name: &str| facts.get(name).copied().unwrap_or_default();
     let version = fact("redis_version");
     let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
     let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     if (major, minor) < OLDEST {
-        return Err(RedisError::TooOld(version.to_owned()).to_string());
+        return Err(RedisError::TooOld(version.to_owned()));
     }
     if fact("loading") == "1" {
-        return Err(RedisError::Loading.to_string());
+        return Err(RedisError::Loading);
     }
     if fact("role") != "master" {
-        return Err(RedisError::ReadOnly.to_string());
+        return Err(RedisError::ReadOnly);
     }
     if fact("aof_enabled") == "1" && fact("aof_last_write_status") == "err" {
-        return Err(RedisError::Disk("its last write failed".to_owned()).to_string());
+        return Err(RedisError::Disk("its last write failed".to_owned()));
     }
     let online = facts
         .iter()
         .filter(|(name, value)| name.starts_with("slave") && value.contains("state=online"))
         .count();
     if profile == Profile::B && online == 0 {
-        return Err(
+        return Err(RedisError::Unfit(
             "Redis has no replica that is in step, and profile B promises that what is confirmed \
              is on one; start a replica, or set durability.profile to A"
                 .to_owned(),
-        );
+        ));
     }
     Ok(())
 }
 
+/// How a server is set up.
 fn check_settings(settings: &HashMap<String, String>, profile: Profile) -> Result<(), String> {
     let setting = |name: &str| settings.get(name).map_or("unknown", String::as_str);
     let must = |name: &str, allowed: &[&str], why: &str| {
@@ -162,5 +174,17 @@ fn check_settings(settings: &HashMap<String, String>, profile: Profile) -> Resul
         "maxmemory-policy",
         &["noeviction"],
         "so that it drops data when it is full",
-    )
+    )?;
+    let least: u32 = setting("min-replicas-to-write").parse().unwrap_or(0);
+    if profile == Profile::B && least == 0 {
+        return Err(
+            "Redis has min-replicas-to-write 0, so that a primary that is cut off from its \
+             replicas goes on confirming what a failover then drops; set it to 1 (profile B)"
+                .to_owned(),
+        );
+    }
+    Ok(())
 }
+
+#[cfg(test)]
+mod tests;

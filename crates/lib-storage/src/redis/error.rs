@@ -47,6 +47,9 @@ pub enum RedisError {
     /// The server is too old.
     #[error("Redis {0} is too old; Frontdesk needs 7.0 or newer, or Valkey")]
     TooOld(String),
+    /// It is set up so that it would not keep its promise. Says what is wrong, and the remedy.
+    #[error("{0}")]
+    Unfit(String),
     /// A newer Frontdesk wrote the data.
     #[error(
         "the data in Redis has schema {0}, this program knows {1}: run the newer version of \
@@ -59,6 +62,11 @@ pub enum RedisError {
 }
 
 impl RedisError {
+    /// Whether trying again by itself cannot help: a person has to do something first.
+    pub fn needs_a_person(&self) -> bool {
+        matches!(self, Self::Address { .. } | Self::Newer(..))
+    }
+
     /// Whether what was asked may have been done although it failed.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Slow | Self::Replicas)

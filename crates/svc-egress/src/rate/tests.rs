@@ -74,6 +74,12 @@ async fn in_redis_and_between_replicas() {
 }
 
 #[tokio::test]
+async fn in_valkey() {
+    let server = RedisServer::start(RedisOptions::valkey()).await;
+    conforms(&in_redis(&server.url())).await;
+}
+
+#[tokio::test]
 async fn in_a_cluster() {
     let cluster = RedisCluster::start(RedisOptions::default()).await;
     conforms(&in_redis(&cluster.url())).await;

@@ -1,10 +1,13 @@
 #!lua
--- Takes places in the even line in which a number's messages leave.
--- KEYS 1 when the next message would leave if all had left evenly, in microseconds; absent after a rest
+-- Takes places in the even line in which a number's messages leave. A line of more than an hour is
+-- left over from a wrong clock and is begun anew.
+-- Owner: crates/svc-egress/src/redis.rs
+-- KEYS 1 when the next message would leave if all had left evenly, in microseconds; absent after a
+--      rest; losing it is harmless
 -- ARGV 1 microseconds between messages   2 how many places
--- Answer: how far ahead of now the first place is, in microseconds.
--- Asked twice it takes twice the places, which only makes the number slower. Losing the key is
--- harmless. A line of more than an hour is left over from a wrong clock and is begun anew.
+-- Returns how far ahead of now the first place is, in microseconds
+-- Repeated: it takes twice the places, which only makes the number slower. Nothing repeats it: after
+-- a lost answer this replica keeps the pace by itself.
 local interval, places = tonumber(ARGV[1]), tonumber(ARGV[2])
 if not interval or not places or interval < 1 or places < 1 then
   return redis.error_reply('ERR interval and places must be at least 1')

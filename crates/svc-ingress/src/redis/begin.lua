@@ -1,9 +1,12 @@
 #!lua flags=allow-oom
 -- A replica begins to read. If the last one did not end in good order, what may have been under its
 -- work is suspected: one more attempt, up to a ceiling.
+-- Owner: crates/svc-ingress/src/redis/reading.rs
 -- KEYS 1 fences   2 inbox (stream)   3 attempts: id -> count   4 reader: the fence of who reads
 -- ARGV 1 part   2 fence   3 most deliveries   4 ceiling   5 most bytes   6 bytes each counts at least
--- Answer: 1, or 0 when the fence is another's.
+-- Returns 1, or 0 when the fence is another's
+-- Repeated: harmless; under the same fence nothing is suspected again.
+-- allow-oom: only who reads empties a full Redis; what is written here is bounded by ARGV 3.
 if (redis.call('HGET', KEYS[1], ARGV[1]) or '0') ~= ARGV[2] then return 0 end
 local last = redis.call('GET', KEYS[4])
 if last and last ~= ARGV[2] then

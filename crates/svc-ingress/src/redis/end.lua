@@ -1,8 +1,11 @@
 -- Ends deliveries and parks what is to be parked of them.
+-- Follows: park.lua
+-- Owner: crates/svc-ingress/src/redis.rs
 -- KEYS 1 fences   2 inbox (stream)   3 totals   4 attempts   5 parked   6 numbers   7 sequence
 --      8... for each item to park: its key, its number's
 -- ARGV 1 part   2 fence   3 bytes of all bodies   4 count of ids   5... ids   then items to park
--- Answer: {deliveries left, bytes left}, or {-1} when the fence is another's.
+-- Returns {deliveries left, bytes left}, or {-1} when the fence is another's
+-- Repeated: harmless; what is gone is not counted again.
 if (redis.call('HGET', KEYS[1], ARGV[1]) or '0') ~= ARGV[2] then return { -1 } end
 local bytes, count = tonumber(ARGV[3]), tonumber(ARGV[4])
 if not bytes or not count or (#ARGV - 4 - count) % #FIELDS ~= 0 then

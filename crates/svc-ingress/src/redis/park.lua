@@ -1,8 +1,13 @@
 #!lua flags=allow-oom
--- The beginning of end.lua and replayed.lua: parking. Both may run while Redis is full, because they
--- free first what they write then.
+-- Parking: the beginning of end.lua and replayed.lua, which does nothing by itself.
 -- An item's key is a hash; `parked` and one sorted set per number hold ids in order of parking;
 -- `numbers` counts them: number -> items.
+-- Owner: crates/svc-ingress/src/redis/parked.rs
+-- KEYS those of the script that follows
+-- ARGV those of the script that follows
+-- Returns what that returns
+-- Repeated: harmless; an item that is there is left as it is.
+-- allow-oom: both may run while Redis is full, because they free first what they write then.
 local FIELDS = {
   'id', 'delivery', 'ordinal', 'position', 'cause', 'number', 'admitted_at', 'parked_at', 'attempts',
   'traceparent', 'payload',

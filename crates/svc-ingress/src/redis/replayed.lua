@@ -1,8 +1,12 @@
 -- A parked item was handed on: its bytes go, others are parked instead. It is remembered for a
 -- while, so that a repeated replay is answered.
+-- Follows: park.lua
+-- Owner: crates/svc-ingress/src/redis/parked.rs
 -- KEYS 1 parked   2 numbers   3 sequence   4 the item   5 its number's
 --      6... for each item to park instead: its key, its number's
 -- ARGV 1 id   2 number   3 seconds to remember   4... items to park instead
+-- Returns 1
+-- Repeated: harmless; an item is taken out once.
 local known = redis.call('HMGET', KEYS[4], 'number', 'replayed')
 if known[1] and known[1] ~= ARGV[2] then
   return redis.error_reply('ERR replayed.lua: the item belongs to another number')

@@ -1,10 +1,13 @@
 #!lua flags=allow-oom
--- Owner: svc-routing, store/redis.rs. Changes one part's live state, all or nothing, under a fence.
--- KEYS: 1 meta, 2 engagements, 3 agents, 4 desks, 5 outgoing, 6 commands: one hash tag.
--- ARGV: 1 fence; then four for each change: verb, place of the key, field or score, value.
--- allow-oom: an agent must be able to accept and close over the memory limit, and what is kept
--- here is bounded by what was admitted. Everything is checked before the first write: scripts do
--- not roll back. The same call twice leaves the same state.
+-- Changes one part's live state, all or nothing, under a fence. Everything is checked before the
+-- first write: scripts do not roll back.
+-- Owner: crates/svc-routing/src/store/redis.rs
+-- KEYS 1 meta   2 engagements   3 agents   4 desks   5 outgoing   6 commands: one hash tag
+-- ARGV 1 fence   then four for each change: verb, place of the key, field or score, value
+-- Returns 1, or 0 when the fence is another's
+-- Repeated: harmless; the same call leaves the same state.
+-- allow-oom: an agent must be able to accept and close over the memory limit, and what is kept here
+-- is bounded by what was admitted.
 if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then
   return 0
 end

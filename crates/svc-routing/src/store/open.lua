@@ -1,7 +1,12 @@
 #!lua flags=allow-oom
--- Owner: svc-routing, store/redis.rs. Takes a part's live state over under a fence, so that an
--- earlier holder's commits are refused. With ARGV 2 = 'forget', also forgets what the log can tell.
--- KEYS: 1 meta, 2 engagements, 5th of commit.lua is here 3: outgoing. ARGV: 1 fence, 2 '' or 'forget'.
+-- Takes a part's live state over under a fence, so that an earlier holder's commits are refused.
+-- With 'forget', also forgets what the log can tell.
+-- Owner: crates/svc-routing/src/store/redis.rs
+-- KEYS 1 meta   2 engagements   3 outgoing (5 in commit.lua)
+-- ARGV 1 fence   2 '' or 'forget'
+-- Returns 1, or 0 when a later fence has it
+-- Repeated: harmless; before anything is committed under the fence it leaves the same state.
+-- allow-oom: agents must be served over the limit; it writes one number.
 local fence = tonumber(ARGV[1])
 if fence == nil then
   return redis.error_reply('FRONTDESK the fence is no number')

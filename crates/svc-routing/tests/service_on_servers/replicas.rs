@@ -9,8 +9,49 @@ use lib_proto::routing::desk_command::Command;
 use lib_proto::routing::desk_event::Event;
 use lib_proto::routing::routing_service_client::RoutingServiceClient;
 use lib_testkit::eventually;
+use lib_testkit::servers::RedisServer;
 
+use crate::place::Live;
 use crate::world::{Desk, World};
+
+impl Live {
+    fn servers(&mut self) -> &mut [RedisServer] {
+        match self {
+            Self::One(server) => std::slice::from_mut(server),
+            Self::Cluster(cluster) => &mut cluster.nodes,
+        }
+    }
+
+    /// Loses everything.
+    async fn empty(&self) {
+        let servers = match self {
+            Self::One(server) => std::slice::from_ref(server),
+            Self::Cluster(cluster) => &cluster.nodes,
+        };
+        for server in servers {
+            let mut connection = server.connect().await;
+            let emptied = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
+            emptied.unwrap();
+        }
+    }
+
+    /// Every server crashes.
+    fn kill(&mut self) {
+        for server in self.servers() {
+            server.kill();
+        }
+    }
+
+    /// Every server comes back on its data.
+    async fn restart(&mut self) {
+        for server in self.servers() {
+            server.restart().await;
+        }
+        if let Self::Cluster(cluster) = self {
+            cluster.complete().await;
+        }
+    }
+}
 
 /// A desk opened at `channel`, ready for work.
 async fn ready_at(world: &World, channel: AuthorizedChannel, agent: &str) -> Desk {
@@ -113,11 +154,9 @@ async fn routing_state_lost_with_its_redis_is_read_from_the_log_again() {
     let waiting = ana.offered().await;
     assert_eq!(waiting.engagement_id, "c2.e1");
     world.stop().await;
-    let (_, server) = world.store.servers.as_ref().unwrap();
+    let (_, live) = world.store.servers.as_ref().unwrap();
     // As if its disk were gone.
-    let mut connection = server.connect().await;
-    let emptied = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
-    emptied.unwrap();
+    live.empty().await;
     world.start().await;
     world
         .state_when("sales", |state| state.waiting.len() == 1)
@@ -135,10 +174,8 @@ async fn a_running_service_whose_redis_was_emptied_reads_the_log_again() {
     let offer = ana.offered().await;
     assert!(ana.accept(&offer).await.accepted);
     world.peer.story_of("c1.e1", 3).await;
-    let (_, server) = world.store.servers.as_ref().unwrap();
-    let mut connection = server.connect().await;
-    let emptied = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
-    emptied.unwrap();
+    let (_, live) = world.store.servers.as_ref().unwrap();
+    live.empty().await;
     // The next commit finds its fence gone.
     world.queue("c2.e1");
     let back = eventually(async || {
@@ -192,14 +229,14 @@ async fn routing_outlives_a_redis_that_is_away_for_longer_than_a_commit_is_tried
     let offer = ana.offered().await;
     assert!(ana.accept(&offer).await.accepted);
     world.peer.story_of("c1.e1", 3).await;
-    let (_, server) = world.store.servers.as_mut().unwrap();
-    server.kill();
+    let (_, live) = world.store.servers.as_mut().unwrap();
+    live.kill();
     // The hub cannot keep what it learns; it ends, its desks with it, and it reads its state again
     // when it can.
     world.queue("c2.e1");
     while ana.message().await.is_ok_and(|event| event.is_some()) {}
-    let (_, server) = world.store.servers.as_mut().unwrap();
-    server.restart().await;
+    let (_, live) = world.store.servers.as_mut().unwrap();
+    live.restart().await;
     let (mut ana, snapshot) = eventually(async || {
         let mut desk = world.try_desk("ana").await.ok()?;
         desk.send(Command::Open(pb::OpenDesk { capacity: 0 })).await;

@@ -1,8 +1,12 @@
 #!lua flags=allow-oom
 -- A process says that it bears a name, and hears which other one was the last to say so.
+-- Owner: crates/lib-storage/src/redis/lease.rs
 -- KEYS as in beat.lua; 6 bearers: name -> time and process
 -- ARGV 1 name   2 process   3 time to live, ms
--- Answer: the other process, or '' where it was this one, or longer ago than the time to live.
+-- Returns the other process, or '' where it was this one, or longer ago than the time to live
+-- Repeated: it no longer tells what a lost answer told. Two processes of one name are then warned of
+-- in the log instead of the later one ending; fences keep the work one's all the same.
+-- allow-oom: as in beat.lua.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local me, run, live = ARGV[1], ARGV[2], tonumber(ARGV[3])

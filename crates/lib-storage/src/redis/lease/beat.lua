@@ -1,11 +1,14 @@
 #!lua flags=allow-oom
 -- A member says that it lives, prolongs what it holds, and hears who else is there.
+-- Owner: crates/lib-storage/src/redis/lease.rs
 -- KEYS 1 members: name -> last beat (sorted set)   2 addresses: name -> address
 --      3 owners: part -> name   4 until: part -> time   5 fences: part -> fence
 --      6 bearers: name -> who bears it (see bear.lua)
 -- ARGV 1 name   2 address   3 time to live, ms
--- allow-oom: who empties a full Redis works under a lease; what is written here is small and bounded.
--- Answer: {name, address, ...}, {part, owner, address, fence, expired 0/1, ...}
+-- Returns {name, address, ...}, {part, owner, address, fence, expired 0/1, ...}
+-- Repeated: harmless; it is one more beat.
+-- allow-oom: who empties a full Redis works under a lease; what is written here is small and
+-- bounded.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local me, live = ARGV[1], tonumber(ARGV[3])

@@ -1,9 +1,12 @@
 #!lua flags=allow-oom
 -- Claims parts that nobody holds, or that an earlier process of the same name held.
--- KEYS 1 members   2 addresses   3 owners   4 until   5 fences (see beat.lua)
--- ARGV 1 name   2 address   3 time to live, ms   4... parts
--- Answer: {part, fence, ...} of those claimed.
 -- A fence is at least the time in ms: should a failover lose the newest, it is not given out again.
+-- Owner: crates/lib-storage/src/redis/lease.rs
+-- KEYS 1 members   2 addresses   3 owners   4 until   5 fences   6 bearers (see beat.lua)
+-- ARGV 1 name   2 address   3 time to live, ms   4... parts
+-- Returns {part, fence, ...} of those claimed
+-- Repeated: harmless; it gives the same parts under new fences, and only the newest is good.
+-- allow-oom: as in beat.lua.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local me, live = ARGV[1], tonumber(ARGV[3])

@@ -1,7 +1,11 @@
 #!lua flags=allow-oom
 -- Gives up parts, and with 'leave' the membership.
+-- Owner: crates/lib-storage/src/redis/lease.rs
 -- KEYS 1 members   2 addresses   3 owners   4 until   5 fences   6 bearers (see beat.lua)
 -- ARGV 1 name   2 'leave' or ''   3... parts
+-- Returns 'ok'
+-- Repeated: harmless; what another has claimed meanwhile stays with it.
+-- allow-oom: over the limit too another must be able to take over; it writes less than it frees.
 local me = ARGV[1]
 for i = 3, #ARGV do
   local part = ARGV[i]
