@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Parser;
+use tests::survive::mutants;
 use tests::survive::report::Report;
 use tests::survive::run::{Topology, Verdict};
 use tests::survive::scenarios::{ALL, Plan, Proof, Scenario, proofs};
@@ -45,7 +46,8 @@ struct Args {
     /// What became of mutants, as JSON, for the report.
     #[arg(long)]
     mutants: Option<PathBuf>,
-    /// The commit the program under test was built from, when it is not HEAD.
+    /// The commit the program under test was built from, when it is not the tree's, as
+    /// `git describe --always --dirty --abbrev=12 --exclude '*'` writes it.
     #[arg(long)]
     commit: Option<String>,
     /// Print one JSON object at the end.
@@ -96,9 +98,7 @@ async fn session(args: &Args) -> anyhow::Result<bool> {
         names()
     );
     let mut report = begin(args)?;
-    if let Some(path) = &args.mutants {
-        report.mutants = serde_json::from_slice(&std::fs::read(path)?)?;
-    }
+    tell_of_mutants(args, &mut report)?;
     strike(args, &folder, &runs, &mut report).await?;
     if !args.no_proofs && args.scenario.is_empty() && report.proofs.is_empty() {
         report.proofs = prove(args, &folder).await?;
@@ -120,6 +120,27 @@ async fn session(args: &Args) -> anyhow::Result<bool> {
     Ok(report.is_good())
 }
 
+/// What became of each mutant at this commit. The whole long form proves little without them.
+fn tell_of_mutants(args: &Args, report: &mut Report) -> anyhow::Result<()> {
+    let results = match &args.mutants {
+        Some(path) => serde_json::from_slice(&std::fs::read(path)?)?,
+        None => Vec::new(),
+    };
+    let patches = mutants::patches(Path::new("."))?;
+    report.mutants = mutants::at_commit(&patches, &results, &report.commit);
+    report.whole = args.full && args.scenario.is_empty() && args.topology.is_none();
+    let untried = report.untried();
+    if report.whole && !untried.is_empty() {
+        eprintln!(
+            "survive: not tried at {}, so this run cannot pass: {}; run `cargo xtask survive \
+             --mutants` first",
+            report.commit,
+            untried.join(", ")
+        );
+    }
+    Ok(())
+}
+
 /// All runs that are not in the report yet.
 async fn strike(
     args: &Args,
@@ -138,8 +159,9 @@ async fn strike(
                 topology: *topology,
                 folder: folder.join(format!("{}-{topology:?}-{seed}", scenario.name)),
             };
-            let kept = plan.folder.clone();
-            let verdict = run(scenario, plan).await?;
+            let (kept, size) = (plan.folder.clone(), plan.pick("quick", "full"));
+            let mut verdict = run(scenario, plan).await?;
+            size.clone_into(&mut verdict.size);
             if verdict.violations.is_empty() && verdict.void.is_none() && args.keep.is_none() {
                 let _ = std::fs::remove_dir_all(kept);
             } else {
@@ -173,7 +195,7 @@ async fn prove(args: &Args, folder: &Path) -> anyhow::Result<Vec<Proof>> {
 
 /// What was done before, or nothing.
 fn begin(args: &Args) -> anyhow::Result<Report> {
-    let commit = output("git", &["rev-parse", "--short=12", "HEAD"]);
+    let commit = commit();
     let fresh = Report {
         commit: args.commit.clone().unwrap_or(commit),
         date: lib_platform::Clock::system().now().to_string()[..16].replace('T', " "),
@@ -211,7 +233,13 @@ fn save(args: &Args, report: &Report) -> anyhow::Result<()> {
 /// Whether the full run takes a scenario's long form. Each start of a replicated part takes
 /// seconds, so only what is about that installation is long there.
 fn is_long(scenario: &Scenario, topology: Topology) -> bool {
-    let about_it = ["kills", "desks-killed", "servers", "servers-power"];
+    let about_it = [
+        "kills",
+        "points",
+        "desks-killed",
+        "servers",
+        "servers-power",
+    ];
     topology == Topology::AllInOne || about_it.contains(&scenario.name)
 }
 
@@ -295,6 +323,18 @@ fn names() -> String {
         .map(|scenario| scenario.name)
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// HEAD, and whether the tree differs from it; the report itself may.
+fn commit() -> String {
+    let head = output("git", &["rev-parse", "--short=12", "HEAD"]);
+    let all = ["status", "--porcelain", "--untracked-files=no", "--", "."];
+    let changed = output(
+        "git",
+        &[&all[..], &[":(exclude)docs/RELIABILITY.md"]].concat(),
+    );
+    let mark = if changed.is_empty() { "" } else { "-dirty" };
+    format!("{head}{mark}")
 }
 
 fn output(program: &str, args: &[&str]) -> String {

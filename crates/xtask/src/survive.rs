@@ -1,6 +1,7 @@
 //! `cargo xtask survive`: builds a whole installation with failpoints, strikes it and checks what it
 //! promises; `--mutants` shows that the checker sees faults built into the product on purpose.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -103,6 +104,7 @@ pub(crate) fn survive(args: &Args) -> anyhow::Result<()> {
     if tried.is_file() {
         command.arg("--mutants").arg(tried);
     }
+    command.args(["--commit", &commit()?]);
     run("survive", &mut command)
 }
 
@@ -112,6 +114,25 @@ fn harness(own: &Path, program: &Path) -> Command {
     command
 }
 
+/// HEAD, and whether the tree differs from it. The report of survival may: it is written by runs, and
+/// several of them are of one commit.
+fn commit() -> anyhow::Result<String> {
+    let described = ["describe", "--always", "--abbrev=12", "--exclude", "*"];
+    let head = output(&mut git(&root(), &described))?;
+    let all = ["status", "--porcelain", "--untracked-files=no", "--", "."];
+    let changed = [&all[..], &[":(exclude)docs/RELIABILITY.md"]].concat();
+    let changed = output(&mut git(&root(), &changed))?;
+    let mark = if changed.is_empty() { "" } else { "-dirty" };
+    Ok(format!("{head}{mark}"))
+}
+
+fn output(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.output().context("git cannot be run")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "git failed: {said}");
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// A mutant: its patch, and what its first lines say.
 struct Mutant {
     patch: PathBuf,
@@ -119,6 +140,8 @@ struct Mutant {
     breaks: String,
     scenario: String,
     topology: String,
+    /// Invariants of which one must be broken.
+    expect: Vec<String>,
 }
 
 impl Mutant {
@@ -138,6 +161,10 @@ impl Mutant {
             breaks: field("# Breaks:")?,
             scenario: field("# Scenario:")?,
             topology: field("# Topology:").unwrap_or_else(|_| "all-in-one".to_owned()),
+            expect: field("# Expect:")?
+                .split(',')
+                .map(|one| one.trim().to_owned())
+                .collect(),
             patch,
         })
     }
@@ -156,35 +183,50 @@ fn mutants(own: &Path, wanted: &str) -> anyhow::Result<()> {
     all.retain(|mutant| mutant.name.contains(wanted));
     all.sort_by(|one, other| one.name.cmp(&other.name));
     ensure!(!all.is_empty(), "there is no mutant of that name");
+    // What is built is HEAD and a patch, whatever else has changed here.
+    let commit = commit()?;
     let tree = own.join("tree");
     let target = prepare(own, &tree)?;
-    let mut found = Vec::new();
+    let mut survivors = 0;
     for mutant in &all {
-        let caught = try_mutant(mutant, own, &tree, &target)?;
+        let (caught, also) = try_mutant(mutant, own, &tree, &target)?;
         let word = if caught.is_empty() {
+            survivors += 1;
             "SURVIVED"
         } else {
             "caught"
         };
         println!(
-            "{word:<9} {}: {} ({})",
+            "{word:<9} {}: {} (by {} of {}; also broken: {})",
             mutant.name,
             mutant.breaks,
-            caught.join(", ")
+            caught.join(", "),
+            mutant.expect.join(", "),
+            also.join(", ")
         );
-        found.push(json!({"name": mutant.name, "breaks": mutant.breaks,
-            "scenario": mutant.scenario, "caught_by": caught}));
+        let result = json!({"name": mutant.name, "breaks": mutant.breaks,
+            "scenario": mutant.scenario, "commit": commit, "expect": mutant.expect,
+            "caught_by": caught, "also": also});
+        remember(&own.join("mutants.json"), result)?;
     }
     run(
         "git worktree",
         git(&root(), &["worktree", "remove", "--force"]).arg(&tree),
     )?;
-    let survivors = found
-        .iter()
-        .filter(|one| one["caught_by"] == json!([]))
-        .count();
-    std::fs::write(own.join("mutants.json"), Value::from(found).to_string())?;
     ensure!(survivors == 0, "{survivors} mutants survived");
+    Ok(())
+}
+
+/// Puts a result in the place of the one there was of that name; all others stay.
+fn remember(file: &Path, result: Value) -> anyhow::Result<()> {
+    let mut results: Vec<Value> = match std::fs::read(file) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} is damaged; remove it", file.display()))?,
+        Err(_) => Vec::new(),
+    };
+    results.retain(|one| one["name"] != result["name"]);
+    results.push(result);
+    std::fs::write(file, Value::from(results).to_string())?;
     Ok(())
 }
 
@@ -223,13 +265,13 @@ fn prepare(own: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
     Ok(target)
 }
 
-/// The invariants that a mutant breaks.
+/// The invariants that a mutant breaks: those it must, and others.
 fn try_mutant(
     mutant: &Mutant,
     own: &Path,
     tree: &Path,
     target: &Path,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     run(
         "git apply",
         git(tree, &["apply", "--recount"]).arg(&mutant.patch),
@@ -244,47 +286,48 @@ fn try_mutant(
         &mut git(tree, &["checkout", "--quiet", "--", "."]),
     )?;
     built?;
-    let mut caught = Vec::new();
+    let (mut caught, mut also) = (BTreeSet::new(), BTreeSet::new());
     for seed in 1..=3 {
-        let mut command = harness(own, &target.join("debug/frontdesk"));
-        command.args([
-            "--quick",
-            "--json",
-            "--seed",
-            &seed.to_string(),
-            "--seeds",
-            "1",
-        ]);
-        command.args([
-            "--scenario",
-            &mutant.scenario,
-            "--topology",
-            &mutant.topology,
-        ]);
-        let output = command.output()?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let report = text.lines().find_map(|line| {
-            serde_json::from_str::<Value>(line)
-                .ok()
-                .filter(Value::is_object)
-        });
-        let Some(report) = report else {
-            // The harness itself failed: that names no invariant, so it catches nothing.
-            println!("{}: seed {seed} gave no report: {text}", mutant.name);
-            continue;
-        };
-        let empty = Vec::new();
-        for verdict in report["verdicts"].as_array().unwrap_or(&empty) {
-            for violation in verdict["violations"].as_array().unwrap_or(&empty) {
-                let name = violation.as_str().unwrap_or_default().split(':').next();
-                caught.push(name.unwrap_or_default().to_owned());
+        for name in strike(mutant, own, &target.join("debug/frontdesk"), seed)? {
+            if mutant.expect.contains(&name) {
+                caught.insert(name);
+            } else {
+                also.insert(name);
             }
         }
-        caught.sort_unstable();
-        caught.dedup();
         if !caught.is_empty() {
             break;
         }
     }
-    Ok(caught)
+    Ok((caught.into_iter().collect(), also.into_iter().collect()))
+}
+
+/// Runs a mutant's scenario once; the invariants that were broken.
+fn strike(
+    mutant: &Mutant,
+    own: &Path,
+    program: &Path,
+    seed: u64,
+) -> anyhow::Result<BTreeSet<String>> {
+    let seed = seed.to_string();
+    let mut command = harness(own, program);
+    command.args(["--quick", "--json", "--seed", &seed, "--seeds", "1"]);
+    command.args(["--scenario", &mutant.scenario]);
+    command.args(["--topology", &mutant.topology]);
+    let output = command.output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let report = text.lines().find_map(|line| {
+        serde_json::from_str::<Value>(line)
+            .ok()
+            .filter(Value::is_object)
+    });
+    let Some(report) = report else {
+        // The harness itself failed: that names no invariant, so it catches nothing.
+        println!("{}: seed {seed} gave no report: {text}", mutant.name);
+        return Ok(BTreeSet::new());
+    };
+    let verdicts = report["verdicts"].as_array().into_iter().flatten();
+    let violations = verdicts.flat_map(|one| one["violations"].as_array().into_iter().flatten());
+    let names = violations.filter_map(|one| one.as_str()?.split(':').next());
+    Ok(names.map(str::to_owned).collect())
 }

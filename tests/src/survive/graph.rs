@@ -2,8 +2,10 @@
 //! way the real one may be broken on its way, and writes down what it accepted: that is the truth
 //! about what customers got.
 
+mod script;
+mod wire;
+
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,96 +13,13 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
+pub use self::script::{Answer, Script};
+use self::wire::{drip, error, read_request, say, templates};
 use super::history::{History, Item, Op, Outcome};
 use super::meta::{Line, Meta, StatusWords};
-
-/// How a request to send is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Accepted and said so.
-    Ok,
-    /// Accepted, said so after this many milliseconds.
-    Late(u64),
-    /// Accepted, then the connection is reset.
-    Reset,
-    /// Accepted, and nothing is ever said.
-    Silent,
-    /// Not accepted: a Graph error with this HTTP status and code.
-    Error(u16, i64),
-    /// Accepted, but answered 500 with an unknown Graph error.
-    Broken500,
-    /// Accepted, but answered 500 without a body.
-    Empty500,
-    /// Accepted, but the JSON is cut off.
-    Malformed,
-    /// Accepted, but the answer holds no message.
-    NoMessage,
-    /// Accepted under another id than the answer tells.
-    WrongId,
-    /// Accepted, but a proxy's HTML page comes back.
-    Html,
-    /// Accepted, with ten megabytes of blanks around the answer.
-    Huge,
-    /// Accepted, the answer comes a byte at a time until the sender gives up.
-    Drip,
-}
-
-impl Answer {
-    /// Whether the customer gets the message.
-    pub fn accepts(self) -> bool {
-        !matches!(self, Self::Error(..))
-    }
-
-    /// Whether the sender can know from it that the message was accepted, or that it was not.
-    pub fn is_clear(self) -> bool {
-        matches!(
-            self,
-            Self::Ok | Self::Late(_) | Self::Error(..) | Self::Huge | Self::WrongId
-        )
-    }
-}
-
-/// What the Graph does: answers by weight, and how it tells statuses.
-#[derive(Clone, Debug)]
-pub struct Script {
-    /// Answers and their weights; what is left of 100 is [`Answer::Ok`].
-    pub answers: Vec<(Answer, u32)>,
-    /// Only requests to customers whose digits end so are answered by weight; empty means all.
-    pub only_to: &'static str,
-    /// Statuses before their answer, in percent.
-    pub early: u32,
-    /// Statuses told twice, in percent.
-    pub doubled: u32,
-    /// `delivered` before `sent`, in percent.
-    pub swapped: u32,
-    /// `read` without `delivered`, in percent.
-    pub skipping: u32,
-    /// Statuses never told, in percent.
-    pub never: u32,
-    /// Statuses that do not echo what we gave Meta, in percent: only Meta's id tells whose they are.
-    pub nameless: u32,
-    /// Longest time until a status, in milliseconds.
-    pub latest: u64,
-}
-
-impl Default for Script {
-    fn default() -> Self {
-        Self {
-            answers: Vec::new(),
-            only_to: "",
-            early: 20,
-            doubled: 10,
-            swapped: 10,
-            skipping: 5,
-            never: 0,
-            nameless: 0,
-            latest: 300,
-        }
-    }
-}
 
 /// The Graph API. Cheap to clone.
 #[derive(Clone)]
@@ -195,6 +114,11 @@ impl Graph {
         *self.0.trap.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(trap));
     }
 
+    /// Takes away a trap that has not struck.
+    pub fn clear_trap(&self) {
+        *self.0.trap.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Whether the trap has struck.
     pub fn trap_struck(&self) -> bool {
         self.0.trapped.load(Ordering::SeqCst)
@@ -237,11 +161,8 @@ impl Graph {
         }
     }
 
-    fn choose(&self, to: &str) -> Answer {
+    fn choose(&self) -> Answer {
         let script = self.script();
-        if !to.ends_with(script.only_to) {
-            return Answer::Ok;
-        }
         let mut left = self.below(100);
         for (answer, weight) in script.answers {
             if left < u64::from(weight) {
@@ -256,7 +177,7 @@ impl Graph {
     async fn send(&self, socket: &mut TcpStream, path: &str, body: &[u8]) -> bool {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
         let wanted = wanted(path, body);
-        let answer = self.choose(&wanted.to);
+        let answer = self.choose();
         if let Answer::Error(status, code) = answer {
             let op = Op::Refused {
                 intent: wanted.intent,
@@ -427,80 +348,4 @@ fn wanted(path: &str, body: &[u8]) -> Wanted {
         to: text("to").trim_start_matches('+').to_owned(),
         template: text("type") == "template",
     }
-}
-
-fn error(code: i64) -> Value {
-    json!({"error": {"message": format!("(#{code}) scripted"), "type": "OAuthException",
-        "code": code, "error_data": {"messaging_product": "whatsapp", "details": "scripted"},
-        "fbtrace_id": "A"}})
-}
-
-/// One template, so that conversations can be opened outside the window.
-fn templates() -> Value {
-    json!({"data": [{"id": "1", "name": "reminder", "language": "en_US", "status": "APPROVED",
-        "category": "UTILITY", "parameter_format": "POSITIONAL", "components": [
-            {"type": "BODY", "text": "Hello {{1}}, this is a reminder."}]}],
-        "paging": {"cursors": {"before": "A", "after": "B"}}})
-}
-
-/// Reads one request: its path and body. `None` at the end of the connection.
-async fn read_request(
-    socket: &mut TcpStream,
-    kept: &mut Vec<u8>,
-) -> io::Result<Option<(String, Vec<u8>)>> {
-    let mut chunk = vec![0; 16_384];
-    let head_end = loop {
-        if let Some(at) = kept.windows(4).position(|four| four == b"\r\n\r\n") {
-            break at + 4;
-        }
-        let read = socket.read(&mut chunk).await?;
-        if read == 0 {
-            return Ok(None);
-        }
-        kept.extend_from_slice(&chunk[..read]);
-    };
-    let head = String::from_utf8_lossy(&kept[..head_end]).into_owned();
-    let length = head
-        .lines()
-        .find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("content-length")
-                .then(|| value.trim().parse().ok())?
-        })
-        .unwrap_or(0_usize);
-    while kept.len() < head_end + length {
-        let read = socket.read(&mut chunk).await?;
-        if read == 0 {
-            return Ok(None);
-        }
-        kept.extend_from_slice(&chunk[..read]);
-    }
-    let body = kept[head_end..head_end + length].to_vec();
-    kept.drain(..head_end + length);
-    let path = head.split(' ').nth(1).unwrap_or_default();
-    let path = path.split('?').next().unwrap_or_default().to_owned();
-    Ok(Some((path, body)))
-}
-
-async fn say(socket: &mut TcpStream, status: u16, body: &[u8]) -> io::Result<()> {
-    let head = format!(
-        "HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    let mut all = head.into_bytes();
-    all.extend_from_slice(body);
-    socket.write_all(&all).await
-}
-
-async fn drip(socket: &mut TcpStream, body: &str) -> io::Result<()> {
-    let head = format!(
-        "HTTP/1.1 200 Scripted\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    socket.write_all(head.as_bytes()).await?;
-    for byte in body.as_bytes() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        socket.write_all(&[*byte]).await?;
-    }
-    Ok(())
 }

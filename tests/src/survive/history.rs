@@ -152,6 +152,7 @@ pub struct History(Arc<Mutex<Inner>>);
 struct Inner {
     began: Instant,
     entries: Vec<Entry>,
+    taken: usize,
     file: Option<BufWriter<File>>,
 }
 
@@ -167,6 +168,7 @@ impl History {
         Self(Arc::new(Mutex::new(Inner {
             began: Instant::now(),
             entries: Vec::new(),
+            taken: 0,
             file,
         })))
     }
@@ -191,7 +193,14 @@ impl History {
             serde_json::to_writer(&mut *file, &entry).expect("the history can be written");
             file.write_all(b"\n").expect("the history can be written");
         }
+        let is_work = !matches!(entry.op, Op::Fault { .. });
+        inner.taken += usize::from(is_work && entry.outcome == Outcome::Ok);
         inner.entries.push(entry);
+    }
+
+    /// Operations that happened so far, faults aside: while it grows, there is progress.
+    pub fn taken(&self) -> usize {
+        self.lock().taken
     }
 
     /// All lines so far.

@@ -2,7 +2,7 @@
 //! from Meta's documentation and not with the product's code.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use super::history::{History, Item, Op, Outcome};
 use crate::webhook::sign;
+
+/// A refusal that comes later than this is none: nobody knows what became of the body.
+const CLEAR_WITHIN: Duration = Duration::from_secs(1);
 
 /// A number and the account it belongs to.
 #[derive(Clone, Debug)]
@@ -27,12 +30,10 @@ pub struct Meta(Arc<Inner>);
 struct Inner {
     client: reqwest::Client,
     /// Where to; a delivery that fails goes to the next.
-    doors: Mutex<Vec<String>>,
+    doors: Vec<String>,
     history: History,
     posts: AtomicU64,
     open: AtomicUsize,
-    /// Added to Meta's clock, in seconds.
-    shift: AtomicI64,
     waiting_for_recovery: Mutex<Option<Instant>>,
 }
 
@@ -63,11 +64,10 @@ impl Meta {
             .build();
         Self(Arc::new(Inner {
             client: client.expect("a client can be made"),
-            doors: Mutex::new(doors),
+            doors,
             history,
             posts: AtomicU64::new(0),
             open: AtomicUsize::new(0),
-            shift: AtomicI64::new(0),
             waiting_for_recovery: Mutex::default(),
         }))
     }
@@ -75,16 +75,6 @@ impl Meta {
     /// Deliveries under way.
     pub fn in_flight(&self) -> usize {
         self.0.open.load(Ordering::Relaxed)
-    }
-
-    /// Moves Meta's clock by `seconds`.
-    pub fn shift_clock(&self, seconds: i64) {
-        self.0.shift.store(seconds, Ordering::Relaxed);
-    }
-
-    /// From now on goes elsewhere.
-    pub fn move_to(&self, doors: Vec<String>) {
-        *self.0.doors.lock().unwrap_or_else(PoisonError::into_inner) = doors;
     }
 
     /// A fault begins: the next 200 tells how long it took.
@@ -98,14 +88,9 @@ impl Meta {
         waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn seconds(&self) -> String {
-        let now = lib_platform::Clock::system().now().as_seconds();
-        (now + self.0.shift.load(Ordering::Relaxed)).to_string()
-    }
-
     /// A customer's text.
     pub fn text(&self, line: &Line, customer: &str, wamid: &str, text: &str) -> Value {
-        let message = json!({"from": customer, "id": wamid, "timestamp": self.seconds(),
+        let message = json!({"from": customer, "id": wamid, "timestamp": seconds(),
                              "type": "text", "text": {"body": text}});
         change(
             line,
@@ -118,7 +103,7 @@ impl Meta {
     /// A status of a message of ours.
     pub fn status(&self, line: &Line, to: &str, status: &StatusWords) -> Value {
         let mut update = json!({
-            "id": status.wamid, "status": status.status, "timestamp": self.seconds(),
+            "id": status.wamid, "status": status.status, "timestamp": seconds(),
             "recipient_id": to,
         });
         if let Some(intent) = &status.intent {
@@ -163,12 +148,7 @@ impl Meta {
 
     /// Delivers once, signed as told; what became of it.
     pub async fn post(&self, body: &Body, signature: &str, door: usize) -> (Outcome, u16) {
-        let doors = self
-            .0
-            .doors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let doors = &self.0.doors;
         let url = format!("{}/webhooks/whatsapp", doors[door % doors.len()]);
         let request = self
             .0
@@ -178,10 +158,15 @@ impl Meta {
             .header("x-hub-signature-256", signature)
             .body(body.text.clone());
         self.0.open.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
         let answer = request.send().await;
         self.0.open.fetch_sub(1, Ordering::Relaxed);
         let (outcome, status) = match answer {
             Ok(answer) if answer.status() == 200 => (Outcome::Ok, 200),
+            // A door that gave up waiting for its store refuses what may be kept all the same.
+            Ok(answer) if answer.status().is_server_error() && began.elapsed() > CLEAR_WITHIN => {
+                (Outcome::Info, answer.status().as_u16())
+            }
             Ok(answer) => (Outcome::Fail, answer.status().as_u16()),
             Err(error) if error.is_connect() => (Outcome::Fail, 0),
             Err(_) => (Outcome::Info, 0),
@@ -228,6 +213,12 @@ pub struct StatusWords {
     pub status: &'static str,
     /// The price category.
     pub category: String,
+}
+
+/// Meta's clock, as it writes it.
+fn seconds() -> String {
+    let now = lib_platform::Clock::system().now();
+    now.as_seconds().to_string()
 }
 
 fn change(line: &Line, key: &str, updates: Vec<Value>, contacts: Value) -> Value {

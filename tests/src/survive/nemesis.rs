@@ -10,7 +10,8 @@ use super::subject::state_of;
 const REACHED_WITHIN: Duration = Duration::from_secs(40);
 
 impl Run {
-    fn note_fault(&mut self, kind: &str, part: &str, confirmed: bool, in_flight: usize) {
+    /// A fault that was made by other means and found `in_flight` pieces of work under way.
+    pub fn note_fault(&mut self, kind: &str, part: &str, confirmed: bool, in_flight: usize) {
         let op = Op::Fault {
             kind: kind.to_owned(),
             part: part.to_owned(),
@@ -23,7 +24,7 @@ impl Run {
         }
     }
 
-    /// A fault that was made by other means.
+    /// The same, with what is under way now.
     pub fn fault(&mut self, kind: &str, part: &str, confirmed: bool) {
         let in_flight = self.in_flight();
         self.note_fault(kind, part, confirmed, in_flight);
@@ -92,6 +93,7 @@ impl Run {
         let in_flight = self.in_flight();
         self.meta.fault_began();
         let stopped = tokio::task::block_in_place(|| self.subject().stop(part));
+        self.stops += 1;
         self.note_fault("SIGTERM", part, true, in_flight);
         if !stopped.clean || stopped.took > super::subject::STOP_WITHIN {
             self.broken("I36", format!("{part} stopped like this: {stopped:?}"));
@@ -161,6 +163,45 @@ impl Run {
         tokio::time::sleep(lie).await;
         self.subject().resume(&part);
         true
+    }
+
+    /// Starts all that do `role`'s work anew so that a thread of one is held for `for_` at `place` when
+    /// it is reached the `at`th time, while the rest of the process goes on; waits until it is free
+    /// again. What was under way when it was held, if it was.
+    pub async fn hold_at(
+        &mut self,
+        role: &str,
+        place: &str,
+        at: u64,
+        for_: Duration,
+    ) -> Option<usize> {
+        let parts = self.subject().parts_of(role);
+        let failpoint = format!("{place}=pause:{}s@{at}", for_.as_secs());
+        let before = self.times_held(place);
+        self.arm(&parts, &failpoint);
+        let since = Instant::now();
+        while self.times_held(place) == before {
+            if since.elapsed() > REACHED_WITHIN {
+                self.disarm(&parts);
+                return None;
+            }
+            self.keep_busy();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let in_flight = self.in_flight().max(1);
+        tokio::time::sleep(for_ + Duration::from_secs(1)).await;
+        Some(in_flight)
+    }
+
+    /// How often a thread was held at `place`: only the process itself can tell.
+    fn times_held(&self, place: &str) -> usize {
+        let lines = self.log_lines();
+        let said = |line: &&String| {
+            ["reached", "Pause", place]
+                .iter()
+                .all(|word| line.contains(word))
+        };
+        lines.iter().filter(said).count()
     }
 
     fn arm(&mut self, parts: &[String], failpoint: &str) {

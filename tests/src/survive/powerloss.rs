@@ -19,6 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const SOURCE: &str = include_str!("../../survive/powerloss/shim.c");
 /// Bytes of a record before what stood there.
 const HEAD: usize = 56;
+/// Among the switches: the library writes a byte into it for each flush it has slowed.
+const SLOWED: &str = "slowed";
 const MAGIC: u64 = 0x5057_524c_4f53_5331;
 
 /// What the last loss of power took back.
@@ -73,6 +75,7 @@ impl Disk {
         File::create(&log).expect("the disk's log can be made");
         let switches = folder.join("switches");
         std::fs::create_dir_all(&switches).expect("the folder can be made");
+        File::create(switches.join(SLOWED)).expect("the count of slow flushes can be made");
         Self {
             library,
             log,
@@ -101,14 +104,16 @@ impl Disk {
         .to_vec()
     }
 
-    /// Lets programs of other users write the disk's log.
+    /// Lets programs of other users write the disk's log and its count of slow flushes.
     ///
     /// # Panics
     /// When that is not allowed.
     pub fn open_to_all(&self) {
         use std::os::unix::fs::PermissionsExt as _;
         let all = std::fs::Permissions::from_mode(0o666);
-        std::fs::set_permissions(&self.log, all).expect("the disk's log is ours");
+        for file in [&self.log, &self.switches.join(SLOWED)] {
+            std::fs::set_permissions(file, all.clone()).expect("the disk's files are ours");
+        }
         // Every folder on the way must let them through.
         for folder in self.log.ancestors().skip(1) {
             if let Ok(about) = std::fs::metadata(folder) {
@@ -133,6 +138,12 @@ impl Disk {
     /// When the switch cannot be set.
     pub fn slow_flushes(&self, millis: u64) {
         self.switch("slow", (millis > 0).then(|| millis.to_string()));
+    }
+
+    /// Flushes that took as long as [`Self::slow_flushes`] said: the fault did happen.
+    pub fn slowed(&self) -> u64 {
+        let about = std::fs::metadata(self.switches.join(SLOWED));
+        about.map_or(0, |about| about.len())
     }
 
     fn switch(&self, name: &str, text: Option<String>) {
@@ -283,6 +294,11 @@ os.kill(os.getpid(), 9)
 ";
 
     fn survives(lies: bool) -> (Vec<u8>, Loss) {
+        let (left, loss, _) = survives_at(lies, 0);
+        (left, loss)
+    }
+
+    fn survives_at(lies: bool, slow: u64) -> (Vec<u8>, Loss, u64) {
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("data");
         std::fs::create_dir(&data).expect("a folder");
@@ -294,10 +310,18 @@ os.kill(os.getpid(), 9)
             .arg(&file)
             .stderr(Stdio::inherit());
         disk.lend_to(&mut command);
+        disk.slow_flushes(slow);
         assert!(!command.status().expect("python3 runs").success());
         assert_eq!(std::fs::read(&file).expect("a file"), b"LOST and more");
         let loss = disk.lose_power(&[data]);
-        (std::fs::read(&file).expect("a file"), loss)
+        (std::fs::read(&file).expect("a file"), loss, disk.slowed())
+    }
+
+    #[test]
+    fn a_slow_flush_is_counted_and_is_a_flush() {
+        let (left, _, slowed) = survives_at(false, 20);
+        assert_eq!((left, slowed), (b"kept".to_vec(), 1));
+        assert_eq!(survives_at(false, 0).2, 0);
     }
 
     #[test]

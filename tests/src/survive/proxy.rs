@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// What the network does at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,10 +35,12 @@ pub struct Weather {
 pub struct Proxy {
     /// Where it listens, `host:port`.
     pub address: String,
+    target: String,
     weather: Arc<Mutex<Weather>>,
     hits: Arc<AtomicU64>,
     cut: watch::Sender<u64>,
     random: Arc<Mutex<StdRng>>,
+    listening: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Proxy {
@@ -46,30 +49,64 @@ impl Proxy {
     /// # Panics
     /// When no port is free.
     pub async fn start(target: String, seed: u64) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port is free");
-        let address = listener.local_addr().expect("it is bound").to_string();
+        let address = super::subject::address();
+        let listener = TcpListener::bind(&address).await.expect("a port is free");
         let proxy = Self {
             address,
+            target,
             weather: Arc::default(),
             hits: Arc::default(),
             cut: watch::Sender::new(0),
             random: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
+            listening: Arc::default(),
         };
-        let serving = proxy.clone();
-        tokio::spawn(async move {
+        proxy.listen(listener);
+        proxy
+    }
+
+    fn listen(&self, listener: TcpListener) {
+        let serving = self.clone();
+        let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (proxy, target) = (serving.clone(), target.clone());
+                let proxy = serving.clone();
                 tokio::spawn(async move {
                     // A refused connection is passed on as one that ends at once.
-                    if let Ok(server) = TcpStream::connect(&target).await {
+                    if let Ok(server) = TcpStream::connect(&proxy.target).await {
                         proxy.join(client, server).await;
                     }
                 });
             }
         });
-        proxy
+        *self
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    /// Nobody listens any more, as behind a name that leads nowhere: connections are refused, and
+    /// those there are end. Whether a connection is refused now.
+    pub async fn close(&self) -> bool {
+        let task = self
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(task) = task {
+            task.abort();
+            // The socket is closed when the task is gone.
+            let _ = task.await;
+        }
+        self.reset_all();
+        TcpStream::connect(&self.address).await.is_err()
+    }
+
+    /// Listens again.
+    ///
+    /// # Panics
+    /// When the port is taken meanwhile.
+    pub async fn open(&self) {
+        let listener = TcpListener::bind(&self.address).await;
+        self.listen(listener.expect("its port is still free"));
     }
 
     /// From now on the network does this.

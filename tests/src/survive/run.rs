@@ -1,21 +1,19 @@
 //! One run of one scenario: an installation, the outside world around it, the load, and at the end
 //! the checker.
 
-use std::collections::BTreeSet;
+mod load;
+mod settle;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lib_platform::channel::connect;
 use lib_proto::accounts::account_service_client::AccountServiceClient;
 use lib_proto::accounts::{
     self, BindFlowRequest, CreateAccessTokenRequest, CreateNumberRequest, CreateUserRequest,
 };
-use lib_proto::common::{ContactIdentity, Content, TemplateSend, TemplateText, content};
-use lib_proto::conversations::EngagementState;
-use lib_proto::conversations::SendMessageRequest;
-use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
 use lib_proto::routing::routing_service_client::RoutingServiceClient;
 use lib_proto::routing::{GetQueueRequest, UpdateQueueRequest};
 use rand::rngs::StdRng;
@@ -24,27 +22,20 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::agents::{self, Bot, Mode};
-use super::checker::{self, Counts, Facts, Violation};
+use super::agents::{Bot, Mode};
+use super::checker::{Counts, Facts, Violation};
 use super::graph::Graph;
 use super::history::History;
 use super::meta::{Line, Meta};
 use super::powerloss::Disk;
 use super::proxy::Proxy;
 use super::replicated::Replicated;
-use super::stores::{Reader, Stores};
-use super::subject::{AllInOne, STOP_WITHIN, Subject, descriptors, memory};
+use super::subject::{self, AllInOne, Subject};
 
 /// Queues the flow routes to.
 pub const QUEUES: [&str; 2] = ["sales", "support"];
 /// Texts that lead a customer into a queue: greeting, a wrong answer, an answer.
 pub const PATH: [&str; 3] = ["Hi", "7", "2"];
-/// Longest wait for everything to settle.
-const SETTLE: Duration = Duration::from_secs(90);
-/// How long billing may lag behind entries that cost nothing.
-const BILLED: Duration = Duration::from_secs(3);
-/// Without any change for this long, it has settled as far as it will.
-const STUCK: Duration = Duration::from_secs(30);
 
 /// Which installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +66,9 @@ pub struct Verdict {
     pub row: String,
     /// Which installation.
     pub topology: String,
+    /// `quick` or `full`: how long the scenario's form was.
+    #[serde(default)]
+    pub size: String,
     /// Its seed.
     pub seed: u64,
     /// How long it took, in seconds.
@@ -87,8 +81,15 @@ pub struct Verdict {
     pub void: Option<String>,
     /// What else is worth a line in the report.
     pub notes: Vec<String>,
-    /// Resident memory after the load and at its peak, in KiB, over all processes.
+    /// Resident memory after the load and at its peak, in KiB: the sum over Frontdesk's processes
+    /// that ran at the end, each with its own peak.
     pub memory: (u64, u64),
+    /// File descriptors before the load, after it, and the most that count as returned.
+    #[serde(default)]
+    pub descriptors: (usize, usize, usize),
+    /// How many things each invariant was asked about.
+    #[serde(default)]
+    pub exercised: BTreeMap<String, usize>,
 }
 
 /// The installation, shared with what strikes it.
@@ -126,6 +127,10 @@ pub struct Run {
     pub disk: Option<Disk>,
     /// Agents' commands under way.
     pub open: Arc<AtomicUsize>,
+    /// Processes that were asked to stop (I36).
+    pub stops: usize,
+    /// Longest wait for customers, and then for everything to settle.
+    patience: Duration,
     modes: watch::Sender<Mode>,
     bots: Vec<JoinHandle<()>>,
     customers: Vec<JoinHandle<()>>,
@@ -153,6 +158,8 @@ pub struct Setup {
     pub disk: bool,
     /// That disk says it has flushed and has not.
     pub disk_lies: bool,
+    /// Longest wait for customers, and then for everything to settle, while there is progress.
+    pub patience: Duration,
 }
 
 impl Default for Setup {
@@ -164,6 +171,7 @@ impl Default for Setup {
             proxies: false,
             disk: false,
             disk_lies: false,
+            patience: Duration::from_secs(180),
         }
     }
 }
@@ -181,7 +189,7 @@ impl Run {
     ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let history = History::new(Some(&folder.join("history.jsonl")));
-        let graph_address = crate::process::free_address();
+        let graph_address = subject::address();
         let mut proxies = Vec::new();
         let mut graph_url = format!("http://{graph_address}");
         if setup.proxies {
@@ -225,6 +233,8 @@ impl Run {
             void: None,
             disk,
             open: Arc::default(),
+            stops: 0,
+            patience: setup.patience,
             modes: watch::Sender::new(Mode::Wild),
             bots: Vec::new(),
             customers: Vec::new(),
@@ -249,7 +259,8 @@ impl Run {
         self.meta.in_flight() + self.graph.in_flight() + self.open.load(Ordering::Relaxed)
     }
 
-    fn channel(&self, service: &str, who: &str) -> lib_platform::AuthorizedChannel {
+    /// A channel to a service as somebody.
+    pub fn channel(&self, service: &str, who: &str) -> lib_platform::AuthorizedChannel {
         self.subject().channel(service, who)
     }
 
@@ -350,346 +361,6 @@ impl Run {
     pub fn agents_are(&self, mode: Mode) {
         self.modes.send_replace(mode);
     }
-
-    /// Customers who write at the same time, spread over `within`: each `texts`, one after another.
-    pub fn customers(&mut self, count: u64, texts: &[&str], within: Duration) {
-        for _ in 0..count {
-            let (line, customer) = self.new_customer();
-            self.known.push((line.clone(), customer.clone()));
-            let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
-            let (meta, seed) = (self.meta.clone(), self.random.random());
-            self.customers.push(tokio::spawn(async move {
-                let mut random = StdRng::seed_from_u64(seed);
-                let pause = within.as_millis() as u64 / texts.len() as u64;
-                for (number, text) in texts.iter().enumerate() {
-                    // People type at their own speed; it spreads the load over the faults.
-                    let pause = random.random_range(0..pause.max(1));
-                    tokio::time::sleep(Duration::from_millis(pause)).await;
-                    let wamid = format!("wamid.IN{customer}.{number}");
-                    let body = meta.text_body(&line, &customer, &wamid, text);
-                    meta.deliver(&body).await;
-                    // 15 % come again: at once, or later while the conversation goes on.
-                    let dice = random.random_range(0..100);
-                    if dice < 8 {
-                        meta.deliver(&body).await;
-                    } else if dice < 15 {
-                        let (meta, later) = (meta.clone(), random.random_range(200..2_000));
-                        tokio::spawn(async move {
-                            tokio::time::sleep(Duration::from_millis(later)).await;
-                            meta.deliver(&body).await;
-                        });
-                    }
-                }
-            }));
-        }
-    }
-
-    /// A customer nobody has heard of, and the number it writes to.
-    pub fn new_customer(&mut self) -> (Line, String) {
-        let index = self.met;
-        self.met += 1;
-        let line = self.lines[index as usize % self.lines.len()].clone();
-        let customer = format!(
-            "1650{:07}",
-            self.random.random_range(0..100_000) * 100 + index % 100
-        );
-        (line, customer)
-    }
-
-    /// Something else that must have ended before the run settles.
-    pub fn also(&mut self, task: JoinHandle<()>) {
-        self.customers.push(task);
-    }
-
-    /// An administrator sends the reminder template to new customers.
-    pub fn templates(&mut self, count: u64, within: Duration) {
-        let new: Vec<_> = (0..count).map(|_| self.new_customer()).collect();
-        self.remind(new, "template", within);
-    }
-
-    /// An administrator sends the reminder template to at most `count` customers who have written.
-    pub fn reminders(&mut self, count: u64, within: Duration) {
-        let known = self.known.iter().take(count as usize).cloned().collect();
-        self.remind(known, "reminder", within);
-    }
-
-    fn remind(&mut self, whom: Vec<(Line, String)>, key: &'static str, within: Duration) {
-        for (line, customer) in whom {
-            let channel = self.channel("conversations", "admin");
-            let (history, open) = (self.history.clone(), Arc::clone(&self.open));
-            let pause = self.random.random_range(0..within.as_millis() as u64 + 1);
-            self.customers.push(tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(pause)).await;
-                let mut client = ConversationServiceClient::new(channel);
-                let template = TemplateSend {
-                    name: "reminder".to_owned(),
-                    language: "en_US".to_owned(),
-                    body: vec![TemplateText {
-                        name: String::new(),
-                        text: "Maria".to_owned(),
-                    }],
-                    ..Default::default()
-                };
-                let request = SendMessageRequest {
-                    number_id: line.number,
-                    contact: Some(ContactIdentity {
-                        phone: customer.clone(),
-                        ..Default::default()
-                    }),
-                    content: Some(Content {
-                        content: Some(content::Content::Template(template)),
-                    }),
-                    idempotency_key: format!("{key}-{customer}"),
-                    ..Default::default()
-                };
-                agents::send(&mut client, request, "admin", &history, &open).await;
-            }));
-        }
-    }
-
-    /// Whether somebody still writes.
-    pub fn is_busy(&self) -> bool {
-        self.customers.iter().any(|task| !task.is_finished())
-    }
-
-    /// Waits until all customers have written all they have to say.
-    ///
-    /// # Panics
-    /// When a customer's task failed.
-    pub async fn wait_for_customers(&mut self) {
-        for task in self.customers.drain(..) {
-            task.await.expect("a customer's task ends");
-        }
-    }
-
-    /// Reads the stores.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub async fn read(&self) -> Result<Stores, tonic::Status> {
-        let mut reader = Reader::new(&**self.subject());
-        reader.read().await
-    }
-
-    /// Remembers the journals there are, to compare them with later (I24).
-    pub async fn checkpoint(&mut self) {
-        if let Ok(stores) = self.read().await {
-            self.facts.checkpoint = stores.journals;
-        }
-    }
-
-    /// Waits until everything meant to happen has happened, and says what is wrong then.
-    pub async fn settle(&mut self) -> (Stores, Vec<Violation>) {
-        self.wait_for_customers().await;
-        if self.agents {
-            self.agents_are(Mode::Good);
-        }
-        let began = Instant::now();
-        let (mut changed, mut last) = (Instant::now(), (String::new(), 0));
-        loop {
-            self.supervise();
-            let outcome = self.read().await;
-            if let Ok(stores) = outcome {
-                let history = self.history.entries();
-                let found = checker::check(&history, &stores, &self.facts);
-                let quiet = self.graph.telling() == 0
-                    && self.meta.in_flight() == 0
-                    && stores.inbox.waiting_deliveries == 0
-                    && (stores.billed_to == stores.head || changed.elapsed() > BILLED)
-                    && (!self.agents || all_served(&stores));
-                let now = (stores.head.clone(), found.len());
-                if now != last {
-                    (changed, last) = (Instant::now(), now);
-                }
-                let over = began.elapsed() > SETTLE || changed.elapsed() > STUCK;
-                if (found.is_empty() && quiet) || over {
-                    let mut found = found;
-                    if found.is_empty() && !quiet {
-                        found.push(self.unquiet(&stores));
-                    }
-                    return (stores, found);
-                }
-            } else if began.elapsed() > SETTLE {
-                let seen = format!("the stores cannot be read: {outcome:?}");
-                return (
-                    Stores::default(),
-                    vec![Violation {
-                        invariant: "I2",
-                        seen,
-                    }],
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-    }
-
-    /// Starts again what ended by itself, as whoever runs the processes does.
-    fn supervise(&mut self) {
-        let parts = self.subject().parts();
-        for part in parts {
-            let ended = self.subject().has_ended(&part);
-            if ended {
-                self.notes
-                    .push(format!("{part} ended itself and was started again"));
-                self.begin(&part, "");
-            }
-        }
-    }
-
-    fn unquiet(&self, stores: &Stores) -> Violation {
-        let open = stores
-            .engagements
-            .iter()
-            .filter(|one| one.state() != EngagementState::Closed);
-        Violation {
-            invariant: "I2",
-            seen: format!(
-                "it does not settle: {} statuses on their way, {} deliveries wait, billed to {} of {}, {} engagements open",
-                self.graph.telling(),
-                stores.inbox.waiting_deliveries,
-                stores.billed_to,
-                stores.head,
-                open.count(),
-            ),
-        }
-    }
-
-    fn descriptors(&self) -> usize {
-        let subject = self.subject();
-        let pids = subject
-            .parts()
-            .into_iter()
-            .filter_map(|part| subject.pid(&part));
-        pids.map(descriptors).sum()
-    }
-
-    fn memory(&self) -> (u64, u64) {
-        let subject = self.subject();
-        let pids = subject
-            .parts()
-            .into_iter()
-            .filter_map(|part| subject.pid(&part));
-        pids.map(memory)
-            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
-    }
-
-    /// Settles, stops everything, checks, and says what became of it.
-    ///
-    /// # Errors
-    /// When the stores cannot be folded again.
-    pub async fn finish(mut self, scenario: &str, row: &str) -> anyhow::Result<Verdict> {
-        let (stores, mut violations) = self.settle().await;
-        self.agents_are(Mode::Gone);
-        for bot in self.bots.drain(..) {
-            let _ = bot.await;
-        }
-        let memory = self.memory();
-        let open = self.descriptors();
-        let parts = self.subject().parts().len();
-        // Pools of connections grow to their size once, and those to Graph stay for a minute: at
-        // most as many as may be under way for the two numbers.
-        if open > self.idle_descriptors * 11 / 10 + 40 * parts + 128 {
-            let idle = self.idle_descriptors;
-            self.broken(
-                "I31",
-                format!("{open} descriptors after the load, {idle} before"),
-            );
-        }
-        self.supervise();
-        self.stop_all();
-        let storage = self.subject().records();
-        if let Some(storage) = storage {
-            let replay = svc_conversations::verify_replay_of(&storage).await?;
-            self.facts.replay_differences = replay.differences;
-        }
-        self.facts.log_lines = self.log_lines();
-        let secrets = self.subject().secrets();
-        self.facts.secrets.extend(secrets);
-        self.facts.secrets.extend(customers(&stores));
-        let history = self.history.entries();
-        // What only a stopped installation shows is added to what the settled one said.
-        let all = checker::check(&history, &stores, &self.facts);
-        let late = all
-            .into_iter()
-            .filter(|one| ["I9", "I32", "I34", "I35"].contains(&one.invariant));
-        violations.extend(late);
-        violations.append(&mut self.measured);
-        self.history.flush();
-        let topology = self.subject().name().to_owned();
-        Ok(Verdict {
-            scenario: scenario.to_owned(),
-            row: row.to_owned(),
-            topology,
-            seed: self.seed,
-            seconds: self.began.elapsed().as_secs_f64(),
-            counts: checker::count(&history, &stores),
-            violations: violations.iter().map(ToString::to_string).collect(),
-            void: self.void.take(),
-            notes: std::mem::take(&mut self.notes),
-            memory,
-        })
-    }
-
-    /// Stops everything without asking what became of it.
-    pub fn abandon(mut self) {
-        self.agents_are(Mode::Gone);
-        for task in self.bots.drain(..).chain(self.customers.drain(..)) {
-            task.abort();
-        }
-        let parts = self.subject().parts();
-        for part in parts {
-            tokio::task::block_in_place(|| self.subject().kill(&part));
-        }
-    }
-
-    /// Notes a broken promise that was measured.
-    pub fn broken(&mut self, invariant: &'static str, seen: impl Into<String>) {
-        let seen = seen.into();
-        self.measured.push(Violation { invariant, seen });
-    }
-
-    /// I36.
-    fn stop_all(&mut self) {
-        let parts = self.subject().parts();
-        for part in parts {
-            if self.subject().pid(&part).is_none() {
-                continue;
-            }
-            let stopped = tokio::task::block_in_place(|| self.subject().stop(&part));
-            if !stopped.clean || stopped.took > STOP_WITHIN {
-                self.broken("I36", format!("{part} stopped like this: {stopped:?}"));
-            }
-        }
-    }
-
-    fn log_lines(&self) -> Vec<String> {
-        let logs = self.subject().logs();
-        let texts = logs
-            .iter()
-            .filter_map(|path| std::fs::read_to_string(path).ok());
-        texts
-            .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
-            .collect()
-    }
-
-    /// A channel with any token, for those who should be refused.
-    ///
-    /// # Panics
-    /// When the token is not plain text.
-    pub fn stranger(&self, service: &str, token: &str) -> lib_platform::AuthorizedChannel {
-        connect(&self.subject().service(service), token).expect("a plain token")
-    }
-}
-
-/// Credentials of development and every customer's digits: none may stand in a log.
-fn customers(stores: &Stores) -> BTreeSet<String> {
-    let phones = stores.conversations.iter();
-    let mut secrets: BTreeSet<String> = phones
-        .map(|one| one.contact.clone().unwrap_or_default().phone)
-        .filter(|phone| phone.len() > 6)
-        .collect();
-    secrets.extend(["dev-app-secret", "dev-graph-token", "dev-verify-token"].map(str::to_owned));
-    secrets
 }
 
 fn build(
@@ -711,13 +382,4 @@ fn build(
         subject.on_disk(disk);
     }
     Box::new(subject)
-}
-
-/// Nobody waits for an agent, and no agent has anybody in hand.
-fn all_served(stores: &Stores) -> bool {
-    let mut states = stores
-        .engagements
-        .iter()
-        .map(lib_proto::conversations::Engagement::state);
-    states.all(|state| matches!(state, EngagementState::Closed | EngagementState::InFlow))
 }

@@ -2,14 +2,16 @@
 //! started again, part by part. Everything is done to processes by their id and with plain signals.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use lib_platform::AuthorizedChannel;
 use lib_platform::channel::connect;
 use lib_storage::Storage;
+use lib_testkit::servers::free_port;
 
 use super::powerloss::Disk;
 use crate::process::{Addresses, program};
@@ -99,7 +101,12 @@ impl AllInOne {
     /// An installation with its files under `folder`; nothing runs yet.
     pub fn new(folder: &Path, graph_url: &str, options: &[&str]) -> Self {
         Self {
-            at: Addresses::free(),
+            at: Addresses {
+                http: address(),
+                grpc: address(),
+                sandbox: address(),
+                admin: address(),
+            },
             folder: folder.to_owned(),
             graph_url: graph_url.to_owned(),
             options: options.iter().map(|&option| option.to_owned()).collect(),
@@ -180,20 +187,26 @@ impl Subject for AllInOne {
             .command(failpoints, log)
             .spawn()
             .expect("the program starts");
-        let mut output = BufReader::new(child.stdout.take().expect("its output is ours"));
-        let mut line = String::new();
-        while !line.starts_with("Frontdesk is running") {
-            line.clear();
-            let read = output.read_line(&mut line).expect("its output is text");
-            if read == 0 {
-                // A failpoint may strike while it starts.
-                let ended = child.wait();
-                assert!(!failpoints.is_empty(), "it ended before it ran: {ended:?}");
-                return;
+        let output = child.stdout.take().expect("its output is ours");
+        let runs = watch_for_banner(output);
+        let since = Instant::now();
+        loop {
+            match runs.recv_timeout(Duration::from_millis(10)) {
+                Ok(()) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    // A failpoint may strike while it starts.
+                    let ended = child.wait();
+                    assert!(!failpoints.is_empty(), "it ended before it ran: {ended:?}");
+                    return;
+                }
             }
+            // Or suspend it before it says a word.
+            if !failpoints.is_empty() && state_of(child.id()) == Some('T') {
+                break;
+            }
+            assert!(since.elapsed() < PATIENCE, "{part} did not start");
         }
-        // What it prints later must not block it.
-        std::thread::spawn(move || output.read_to_string(&mut String::new()));
         self.child = Some(child);
     }
 
@@ -261,6 +274,27 @@ impl Drop for AllInOne {
             let _ = child.wait();
         }
     }
+}
+
+/// Hears once when a process says that it runs, and nothing when it ends before. What it prints later
+/// is read too, so that it never blocks.
+fn watch_for_banner(output: ChildStdout) -> mpsc::Receiver<()> {
+    let (tell, runs) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if line.starts_with("Frontdesk is running") {
+                // Nobody may listen any more.
+                let _ = tell.send(());
+            }
+        }
+    });
+    runs
+}
+
+/// An address for a process that goes away and comes back: not one that somebody's outgoing
+/// connection could take meanwhile.
+pub fn address() -> String {
+    format!("127.0.0.1:{}", free_port())
 }
 
 /// Sends a signal to one process.

@@ -1,7 +1,7 @@
 /* A disk that forgets what was not flushed (tests/src/survive/powerloss.rs). Preloaded into a
  * program, it writes down before each write to a regular file what stood there, and each completed
  * flush. The harness takes back what no flush covered. Two switches, files in a folder, make the
- * disk full or its flushes slow. */
+ * disk full or its flushes slow; each flush that was slowed adds a byte to a third. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 
 static int log_fd = -1;
 static int lies = 0;
-static char full_path[4096], slow_path[4096];
+static char full_path[4096], slow_path[4096], slowed_path[4096];
 
 __attribute__((constructor)) static void begin(void) {
     const char *path = getenv("SURVIVE_DISK_LOG"), *lie = getenv("SURVIVE_DISK_LIES");
@@ -27,6 +27,7 @@ __attribute__((constructor)) static void begin(void) {
     if (switches) {
         snprintf(full_path, sizeof full_path, "%s/full", switches);
         snprintf(slow_path, sizeof slow_path, "%s/slow", switches);
+        snprintf(slowed_path, sizeof slowed_path, "%s/slowed", switches);
     }
     if (path) log_fd = syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 }
@@ -112,6 +113,11 @@ static void wait_if_slow(void) {
         long millis = strtol(text, NULL, 10);
         struct timespec time = {millis / 1000, (millis % 1000) * 1000000L};
         nanosleep(&time, NULL);
+        int count = syscall(SYS_openat, AT_FDCWD, slowed_path, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
+        if (count >= 0) {
+            syscall(SYS_write, count, "x", 1);
+            syscall(SYS_close, count);
+        }
     }
     syscall(SYS_close, fd);
 }

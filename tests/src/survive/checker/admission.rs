@@ -7,7 +7,7 @@ use lib_proto::conversations::LogEntry;
 use lib_proto::conversations::log_entry::Event;
 
 use super::{Case, name};
-use crate::survive::history::{Item, Op, Outcome};
+use crate::survive::history::{Entry, Item, Op, Outcome};
 use crate::survive::stores::Stores;
 
 /// What each event of the outside world led to.
@@ -127,10 +127,11 @@ fn answered(case: &mut Case<'_>, effects: &Effects) {
     }
 }
 
-/// I3, I30.
-fn refused(case: &mut Case<'_>, effects: &Effects) {
+/// Items that may have been taken in: of bodies with a signature that were answered 200, or of which
+/// nobody knows.
+fn maybe_taken(history: &[Entry]) -> BTreeSet<String> {
     let mut maybe = BTreeSet::new();
-    for entry in case.history {
+    for entry in history {
         if let Op::Post {
             items,
             signed: true,
@@ -141,6 +142,30 @@ fn refused(case: &mut Case<'_>, effects: &Effects) {
             maybe.extend(items.iter().map(name));
         }
     }
+    maybe
+}
+
+/// Items of bodies with a signature that were refused clearly and never came again: what I30 is
+/// asked about.
+pub fn refused_for_good(history: &[Entry]) -> BTreeSet<String> {
+    let maybe = maybe_taken(history);
+    let refused = history.iter().filter_map(|entry| match &entry.op {
+        Op::Post {
+            items,
+            signed: true,
+            ..
+        } => Some(items.iter().map(name)),
+        _ => None,
+    });
+    refused
+        .flatten()
+        .filter(|item| !maybe.contains(item))
+        .collect()
+}
+
+/// I3, I30.
+fn refused(case: &mut Case<'_>, effects: &Effects) {
+    let maybe = maybe_taken(case.history);
     let mut told = BTreeSet::new();
     for entry in case.history {
         let Op::Post {

@@ -6,7 +6,7 @@ use lib_proto::common::DeliveryStatus;
 use lib_proto::conversations::log_entry::Event;
 
 use super::Case;
-use crate::survive::history::{Item, Op, Outcome};
+use crate::survive::history::{Entry, Item, Op, Outcome};
 
 pub(super) fn check(case: &mut Case<'_>) {
     let mut broken = Vec::new();
@@ -44,11 +44,15 @@ fn journals(case: &Case<'_>, broken: &mut Broken) {
     }
 }
 
+fn told(case: &Case<'_>) -> BTreeMap<String, (String, bool)> {
+    told_of(case.history)
+}
+
 /// Messages whose `delivered` or `read` was answered 200, with their category. A second copy of a
 /// message is the same message for billing.
-fn told(case: &Case<'_>) -> BTreeMap<String, (String, bool)> {
+pub(super) fn told_of(history: &[Entry]) -> BTreeMap<String, (String, bool)> {
     let mut categories: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
-    for entry in case.history {
+    for entry in history {
         if let Op::Accepted {
             intent,
             wamid,
@@ -60,7 +64,7 @@ fn told(case: &Case<'_>) -> BTreeMap<String, (String, bool)> {
         }
     }
     let mut found = BTreeMap::new();
-    for entry in case.history {
+    for entry in history {
         let Op::Post {
             items,
             signed: true,

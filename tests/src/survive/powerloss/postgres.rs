@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use lib_testkit::servers::{find_program, free_port};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -32,11 +33,7 @@ pub async fn run(folder: &Path, fsync: &str) -> anyhow::Result<Found> {
         .status()
         .context("`initdb` is needed for the loss of power")?;
     ensure!(made.success(), "initdb failed");
-    let port = crate::process::free_address()
-        .rsplit(':')
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let port = free_port().to_string();
     let mut server = start(&data, &port, fsync, &disk)?;
     let mut client = connect(&port).await?;
     client
@@ -77,8 +74,23 @@ pub async fn run(folder: &Path, fsync: &str) -> anyhow::Result<Found> {
     })
 }
 
+/// Where Linux packages put PostgreSQL's programs, which are not on the PATH; the newest first.
+fn packaged() -> Vec<String> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter();
+    let names = versions.flatten().flatten().map(|entry| entry.file_name());
+    let mut versions: Vec<u32> = names
+        .filter_map(|name| name.to_str()?.parse().ok())
+        .collect();
+    versions.sort_unstable();
+    let folder = |version| format!("/usr/lib/postgresql/{version}/bin");
+    versions.into_iter().rev().map(folder).collect()
+}
+
 /// PostgreSQL refuses to run as root: then it runs as the user `postgres` or `nobody`.
-fn user(program: &str) -> Command {
+fn user(name: &str) -> Command {
+    let packaged = packaged();
+    let folders: Vec<&str> = packaged.iter().map(String::as_str).collect();
+    let program = find_program(name, &folders);
     let uid = std::fs::metadata("/proc/self").map_or(0, |about| about.uid());
     if uid != 0 {
         return Command::new(program);
@@ -90,7 +102,8 @@ fn user(program: &str) -> Command {
         "nobody"
     };
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", name, "--clear-groups", "--", program]);
+    command.args(["--reuid", name, "--clear-groups", "--"]);
+    command.arg(program);
     command
 }
 

@@ -8,7 +8,8 @@ use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::{Plan, Setup, Verdict, load, part};
-use crate::survive::run::{Run, Topology};
+use crate::survive::checker;
+use crate::survive::run::{PATH, Run, Topology};
 
 /// Named places, with whose process they are in and how often each is reached before it strikes.
 pub(super) const POINTS: [(&str, &str, &str, u64); 18] = [
@@ -60,12 +61,8 @@ pub(super) async fn points(plan: Plan, name: &str, row: &str) -> anyhow::Result<
     let mut run = plan.start(setup).await?;
     // What the faults keep away is no fault of the offers' clock.
     run.facts.offer_slack = Duration::from_secs(60);
-    let mut points: Vec<_> = POINTS.to_vec();
-    points.shuffle(&mut run.random);
-    // The quick run takes half of them, another half with another seed.
-    points.truncate(plan.pick(9, POINTS.len()));
     let mut visited = Vec::new();
-    for (kill, role, place, most) in points {
+    for (kill, role, place, most) in places(&plan) {
         let customers = plan.pick(8, 14);
         load(&mut run, customers, 4, Duration::from_millis(2_500));
         let part = part(&run, role);
@@ -80,6 +77,18 @@ pub(super) async fn points(plan: Plan, name: &str, row: &str) -> anyhow::Result<
     visited.sort_unstable();
     run.notes.push(format!("died at {}", visited.join(", ")));
     run.finish(name, row).await
+}
+
+/// All places in an order of the seed's own. A quick run takes half of them, the other half on the
+/// other installation.
+fn places(plan: &Plan) -> Vec<(&'static str, &'static str, &'static str, u64)> {
+    let mut places = POINTS.to_vec();
+    places.shuffle(&mut rand::rngs::StdRng::seed_from_u64(plan.seed));
+    if plan.topology == Topology::Replicated {
+        places.reverse();
+    }
+    places.truncate(plan.pick(POINTS.len().div_ceil(2), POINTS.len()));
+    places
 }
 
 /// E49: the second death comes while the first is being recovered from.
@@ -160,28 +169,46 @@ pub(super) async fn rolling(plan: Plan, name: &str, row: &str) -> anyhow::Result
 }
 
 fn ambiguous(run: &Run, stores: &crate::survive::stores::Stores) -> usize {
-    crate::survive::checker::count(&run.history.entries(), stores).ambiguous
+    checker::count(&run.history.entries(), stores).ambiguous
 }
 
-/// E7: the one duplicate the promise allows, made on purpose and counted.
+/// E7. A thread is held between the deadline check and the write, longer than lease and quiet window,
+/// while the rest works on: the one second copy that the promise allows. Then a whole process is
+/// suspended there; where it is the only one, nobody sends meanwhile.
 pub(super) async fn frozen_write(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
     let mut run = plan.start(Setup::default()).await?;
+    // Lease (15 s) and quiet window (2 s; 10 s for roles) are over when it goes on.
+    let replicated = plan.topology == Topology::Replicated;
+    let lie = Duration::from_secs(if replicated { 30 } else { 19 });
     for _ in 0..plan.pick(1, 2) {
-        load(&mut run, 6, 2, Duration::from_millis(1_000));
-        let part = part(&run, "egress");
+        let before = allowed_copies(&mut run).await;
+        run.customers(8, &PATH, Duration::from_millis(1_000));
         let at = run.random.random_range(2..6);
-        // Lease (15 s) and quiet window (2 s; 10 s for roles) are over when it wakes.
-        let longer = plan.topology == Topology::Replicated;
-        let lie = Duration::from_secs(if longer { 30 } else { 19 });
-        if !run
-            .freeze_at("egress", &format!("egress.write=stop@{at}"), lie)
-            .await
-        {
-            run.fault("failpoint egress.write=stop", &part, false);
+        let held = run.hold_at("egress", "egress.write", at, lie).await;
+        let copies = allowed_copies(&mut run).await - before;
+        let kind = "a write held until after lease and quiet window, and made all the same";
+        run.note_fault(kind, "egress", copies > 0, held.unwrap_or(0));
+        run.notes
+            .push(format!("a held write: {copies} allowed second copies"));
+
+        run.customers(8, &PATH, Duration::from_millis(1_000));
+        let at = run.random.random_range(2..6);
+        let place = format!("egress.write=stop@{at}");
+        if !run.freeze_at("egress", &place, lie).await {
+            run.fault("failpoint egress.write=stop", "egress", false);
         }
-        run.wait_for_customers().await;
+        let more = allowed_copies(&mut run).await - before - copies;
+        run.notes.push(format!(
+            "a whole process suspended there: {more} allowed second copies"
+        ));
     }
     run.finish(name, row).await
+}
+
+/// Second copies that the promise allows, once everything has settled.
+async fn allowed_copies(run: &mut Run) -> usize {
+    let (stores, _) = run.settle().await;
+    checker::count(&run.history.entries(), &stores).duplicates_allowed
 }
 
 /// E48.
@@ -212,4 +239,26 @@ pub(super) async fn starved(plan: Plan, name: &str, row: &str) -> anyhow::Result
         let _ = hog.join();
     }
     run.finish(name, row).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_quick_halves_are_all_places() {
+        let half = |topology| {
+            places(&Plan {
+                seed: 1,
+                quick: true,
+                topology,
+                folder: std::path::PathBuf::new(),
+            })
+        };
+        let mut both = half(Topology::AllInOne);
+        both.extend(half(Topology::Replicated));
+        both.sort_unstable();
+        both.dedup();
+        assert_eq!(both.len(), POINTS.len());
+    }
 }

@@ -1,15 +1,15 @@
 //! Graph in every mood.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lib_proto::conversations::SendState;
 use lib_proto::egress::egress_service_client::EgressServiceClient;
 use lib_proto::egress::{ListNumberStatesRequest, ResumeNumberRequest};
 use rand::Rng as _;
 
-use super::{Plan, Setup, Verdict, load, part};
+use super::{Plan, Setup, Verdict, load};
 use crate::survive::graph::{Answer, Script};
-use crate::survive::proxy::Weather;
+use crate::survive::run::Run;
 
 /// E28, E29.
 pub(super) async fn doubt(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
@@ -138,37 +138,47 @@ pub(super) async fn early(plan: Plan, name: &str, row: &str) -> anyhow::Result<V
     for round in 0..plan.pick(3, 10) {
         load(&mut run, 10, 3, Duration::from_millis(1_500));
         run.some_time(200, 1_200).await;
-        let part = part(&run, "egress");
         if round % 2 == 0 {
-            // It has written and waits; Graph has it.
-            let (subject, victim) = (run.subject.clone(), part.clone());
-            run.graph.set_trap(move || {
-                let subject = subject.lock();
-                if let Ok(mut subject) = subject {
-                    subject.kill(&victim);
-                }
-            });
-            let since = std::time::Instant::now();
-            while !run.graph.trap_struck() && since.elapsed() < Duration::from_secs(15) {
-                run.keep_busy();
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            let struck = run.graph.trap_struck();
-            run.fault("kill -9 while it waits for Graph", &part, struck);
-            run.meta.fault_began();
-            if struck {
-                run.begin(&part, "");
-            }
+            die_waiting(&mut run).await;
         } else {
             let at = run.random.random_range(1..5);
             let place = format!("egress.answered=abort@{at}");
             if !run.die_at("egress", &place).await {
-                run.fault(&place, &part, false);
+                run.fault(&place, "egress", false);
             }
         }
         run.wait_for_customers().await;
     }
     run.finish(name, row).await
+}
+
+/// Whoever of the senders waits for Graph's answer dies there: it has written, and Graph has it.
+async fn die_waiting(run: &mut Run) {
+    let senders = run.subject().parts_of("egress");
+    let (subject, victims, meta) = (run.subject.clone(), senders.clone(), run.meta.clone());
+    run.graph.set_trap(move || {
+        meta.fault_began();
+        if let Ok(mut subject) = subject.lock() {
+            // Graph does not see which of them asks.
+            for victim in &victims {
+                subject.kill(victim);
+            }
+        }
+    });
+    let since = Instant::now();
+    while !run.graph.trap_struck() && since.elapsed() < Duration::from_secs(15) {
+        run.keep_busy();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    run.graph.clear_trap();
+    let struck = run.graph.trap_struck();
+    run.fault("kill -9 while it waits for Graph", "egress", struck);
+    for sender in senders {
+        let ended = run.subject().pid(&sender).is_none();
+        if ended {
+            run.begin(&sender, "");
+        }
+    }
 }
 
 /// E25, and a token that is refused: nothing is sent, nothing is in doubt, and all goes out later.
@@ -184,14 +194,17 @@ pub(super) async fn token(plan: Plan, name: &str, row: &str) -> anyhow::Result<V
     });
     load(&mut run, 12, 3, Duration::from_secs(2));
     run.wait_for_customers().await;
-    let mut egress = EgressServiceClient::new(run.stranger("egress", "dev-admin"));
+    // A refusal still on its way would stop a number again that was resumed.
+    let idle = run.graph_is_idle(Duration::from_secs(2)).await;
+    let mut egress = EgressServiceClient::new(run.channel("egress", "admin"));
     let states = egress
         .list_number_states(ListNumberStatesRequest {})
         .await?
         .into_inner()
         .states;
     let stopped = states.iter().filter(|state| state.stopped).count();
-    run.fault(&format!("{stopped} numbers stopped"), "graph", stopped > 0);
+    let kind = format!("{stopped} numbers stopped");
+    run.fault(&kind, "graph", idle && stopped > 0);
     run.graph.play(Script::default());
     for state in states {
         egress
@@ -202,15 +215,31 @@ pub(super) async fn token(plan: Plan, name: &str, row: &str) -> anyhow::Result<V
     }
     // What found its number stopped looks again after a minute.
     run.some_time(61_000, 62_000).await;
-    // Now no byte reaches Graph: every connection ends before an answer.
-    run.proxies[0].set(Weather {
-        resets: 1_000,
-        ..Weather::default()
-    });
-    load(&mut run, 12, 3, Duration::from_secs(2));
-    run.some_time(2_000, 3_000).await;
-    let hits = run.proxies[0].hits();
-    run.fault("resets before Graph", "graph", hits > 0);
-    run.proxies[0].set(Weather::default());
+    unreachable(&mut run).await?;
+    let (stores, _) = run.settle().await;
+    let doubts = crate::survive::checker::count(&run.history.entries(), &stores).ambiguous;
+    if doubts > 0 {
+        let seen = format!("{doubts} sends in doubt, but no request was ever without an answer");
+        run.broken("I11", seen);
+    }
     run.finish(name, row).await
+}
+
+/// Nobody listens where Graph should be, as when its name leads nowhere.
+async fn unreachable(run: &mut Run) -> anyhow::Result<()> {
+    run.graph_is_idle(Duration::from_secs(1)).await;
+    let refused = run.proxies[0].close().await;
+    let before = run.graph.requests();
+    load(run, 12, 3, Duration::from_secs(2));
+    run.some_time(3_000, 4_000).await;
+    let stores = run.read().await?;
+    let waiting = stores.messages.iter();
+    let waiting = waiting
+        .filter(|message| message.send_state() == SendState::Queued)
+        .count();
+    let silent = run.graph.requests() == before;
+    let kind = format!("connections to Graph are refused, {waiting} messages wait");
+    run.note_fault(&kind, "graph", refused && silent && waiting > 0, waiting);
+    run.proxies[0].open().await;
+    Ok(())
 }

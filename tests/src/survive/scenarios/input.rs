@@ -100,27 +100,7 @@ async fn reversed(run: &mut Run, bodies: &[Body]) {
 
 /// What anybody might post.
 async fn forged(run: &mut Run, like: &Body) {
-    let mut body = like.clone();
-    body.id += 1_000_000;
-    body.items = body
-        .items
-        .into_iter()
-        .map(|item| match item {
-            Item::Message {
-                wamid,
-                customer,
-                number,
-            } => Item::Message {
-                wamid: format!("{wamid}.FORGED"),
-                customer,
-                number,
-            },
-            other => other,
-        })
-        .collect();
-    body.text = body
-        .text
-        .replace("\"id\":\"wamid.IN", "\"id\":\"wamid.FORGEDIN");
+    let body = forge(like);
     let good = sign(like.text.as_bytes());
     let mut bent = sign(body.text.as_bytes()).into_bytes();
     let last = bent.len() - 1;
@@ -132,6 +112,22 @@ async fn forged(run: &mut Run, like: &Body) {
             run.broken("I3", format!("a forged body was answered {status}"));
         }
     }
+}
+
+/// A body like another, with ids of its own in bytes and items alike: an effect would be seen.
+fn forge(like: &Body) -> Body {
+    let (theirs, own) = ("wamid.IN", "wamid.FORGEDIN");
+    let mut body = like.clone();
+    body.id += 1_000_000;
+    body.text = body
+        .text
+        .replace(&format!("\"id\":\"{theirs}"), &format!("\"id\":\"{own}"));
+    for item in &mut body.items {
+        if let Item::Message { wamid, .. } = item {
+            *wamid = wamid.replacen(theirs, own, 1);
+        }
+    }
+    body
 }
 
 /// E37: each unreadable item beside good ones; then what is parked is replayed.
@@ -190,7 +186,7 @@ fn poisons(round: u64) -> Vec<String> {
 async fn replay(run: &mut Run) -> anyhow::Result<()> {
     let (stores, _) = run.settle().await;
     run.facts.before_replay = Some(stores.log.len());
-    let mut ingress = IngressServiceClient::new(run.stranger("ingress", "dev-operator"));
+    let mut ingress = IngressServiceClient::new(run.channel("ingress", "operator"));
     for item in &stores.parked {
         let request = ReplayParkedItemRequest {
             id: item.id.clone(),
@@ -217,8 +213,8 @@ pub(super) async fn flood(plan: Plan, name: &str, row: &str) -> anyhow::Result<V
             run.meta.text_body(&line, &customer, &wamid, "Hi")
         })
         .collect();
-    for senders in bodies.chunks(bodies.len().div_ceil(32)) {
-        // One sender keeps the order of its customers.
+    // One sender keeps the order of its customers: each has four texts.
+    for senders in bodies.chunks(bodies.len().div_ceil(32).next_multiple_of(4)) {
         let (meta, bodies) = (run.meta.clone(), senders.to_vec());
         run.also(tokio::spawn(async move {
             for body in &bodies {
@@ -269,4 +265,27 @@ async fn big_body(run: &mut Run) {
         body.text.len()
     ));
     run.meta.deliver(&body).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::survive::history::History;
+    use crate::survive::meta::{Line, Meta};
+
+    #[test]
+    fn a_forged_body_holds_the_ids_it_is_known_by() {
+        let meta = Meta::new(Vec::new(), History::new(None));
+        let line = Line {
+            number: "1".to_owned(),
+            waba: "2".to_owned(),
+        };
+        let like = meta.text_body(&line, "16510000001", "wamid.IN16510000001.0", "Hi");
+        let body = forge(&like);
+        let [Item::Message { wamid, .. }] = body.items.as_slice() else {
+            panic!("{:?}", body.items)
+        };
+        assert!(body.text.contains(&format!("\"id\":\"{wamid}\"")));
+        assert!(!like.text.contains(wamid.as_str()));
+    }
 }

@@ -35,6 +35,10 @@ impl Plan {
     }
 
     async fn start(&self, setup: Setup) -> anyhow::Result<Run> {
+        let setup = Setup {
+            patience: Duration::from_secs(self.pick(180, 600)),
+            ..setup
+        };
         Run::start(&self.folder, self.seed, self.topology, &setup).await
     }
 }
@@ -80,7 +84,7 @@ macro_rules! scenario {
 pub const ALL: [Scenario; 21] = [
     scenario!(
         "kills",
-        "E2, E5",
+        "E2",
         BOTH,
         BOTH,
         crashes::kills,
@@ -108,12 +112,12 @@ pub const ALL: [Scenario; 21] = [
         NONE,
         BOTH,
         crashes::suspend,
-        "SIGSTOP for a second and for longer than an attempt may take"
+        "SIGSTOP of a sender, for a second and for longer than an attempt may take"
     ),
     scenario!(
         "rolling",
         "E4",
-        ONE,
+        BOTH,
         BOTH,
         crashes::rolling,
         "SIGTERM and start under load: no ambiguous send"
@@ -124,7 +128,7 @@ pub const ALL: [Scenario; 21] = [
         NONE,
         BOTH,
         crashes::frozen_write,
-        "suspended between the deadline check and the write, longer than lease and quiet window"
+        "a write held, and a process suspended, between deadline check and write, longer than lease and quiet window"
     ),
     scenario!(
         "starved",
@@ -172,7 +176,7 @@ pub const ALL: [Scenario; 21] = [
         NONE,
         ONE,
         graph_side::token,
-        "the token is refused, then the number is resumed; Graph cannot be reached at all"
+        "the token is refused, then the number is resumed; connections to Graph are refused: no send in doubt"
     ),
     scenario!(
         "copies",
@@ -204,7 +208,7 @@ pub const ALL: [Scenario; 21] = [
         NONE,
         ONE,
         network::weather,
-        "latency, resets, one-way silence and cuts on both sides"
+        "latency, resets, one-way silence and cuts between Meta, ingress, egress and Graph"
     ),
     scenario!(
         "desks",
@@ -228,7 +232,7 @@ pub const ALL: [Scenario; 21] = [
         ONE,
         ONE,
         power::embedded,
-        "loss of power, slow flushes, a full disk"
+        "loss of power, slow flushes and a full disk under the embedded stores"
     ),
     scenario!(
         "servers",
@@ -236,15 +240,15 @@ pub const ALL: [Scenario; 21] = [
         TWO,
         TWO,
         servers::struck,
-        "Redis and PostgreSQL killed, suspended, away"
+        "Redis and PostgreSQL killed and away for up to 10 s, Redis suspended"
     ),
     scenario!(
         "servers-power",
-        "E8",
+        "E8, E9",
         NONE,
         TWO,
         servers::power,
-        "loss of power of Redis and PostgreSQL under a whole installation"
+        "loss of power and slow flushes of Redis and PostgreSQL under a whole installation"
     ),
 ];
 

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, Setup, Verdict, load, part};
 use crate::survive::powerloss::Disk;
-use crate::survive::stores::Stores;
-use crate::survive::{powerloss, run::Run};
+use crate::survive::{checker, powerloss, run::Run};
 
 /// E8, E9, E10 on the embedded stores.
 pub(super) async fn embedded(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
@@ -33,32 +33,52 @@ pub(super) async fn embedded(plan: Plan, name: &str, row: &str) -> anyhow::Resul
         losses.len()
     ));
     for millis in [50, 400] {
-        disk.slow_flushes(millis);
-        load(&mut run, 8, 2, Duration::from_millis(1_500));
-        run.fault(&format!("flushes take {millis} ms"), &part, true);
-        run.wait_for_customers().await;
+        slow(&mut run, &disk, millis, &part).await;
     }
-    disk.slow_flushes(0);
     full(&mut run, &disk, &part).await;
     run.finish(name, row).await
 }
 
-/// No room for three seconds: 503 until there is, nothing lost.
+/// Flushes that take long: webhooks wait, and nothing is lost or admitted twice.
+pub(super) async fn slow(run: &mut Run, disk: &Disk, millis: u64, part: &str) {
+    let before = disk.slowed();
+    disk.slow_flushes(millis);
+    load(run, 8, 2, Duration::from_millis(1_500));
+    run.some_time(700, 1_400).await;
+    let in_flight = run.in_flight();
+    run.wait_for_customers().await;
+    disk.slow_flushes(0);
+    let slowed = disk.slowed() - before;
+    let kind = format!("{slowed} flushes take {millis} ms");
+    run.note_fault(&kind, part, slowed > 0, in_flight);
+}
+
+/// No room for three seconds: 503 until there is, nothing lost, and nothing done of what was refused
+/// and did not come again.
 async fn full(run: &mut Run, disk: &Disk, part: &str) {
     load(run, 10, 0, Duration::from_millis(2_500));
-    run.some_time(300, 600).await;
+    // Some come while there still is room: what is refused then must leave no trace either.
+    run.once(24, Duration::from_millis(500));
+    run.some_time(500, 800).await;
     let before = refusals(run);
     disk.fill(true);
+    run.once(12, Duration::from_millis(2_000));
     run.some_time(2_500, 3_000).await;
-    let refused = refusals(run) - before;
+    let (refused, in_flight) = (refusals(run) - before, run.in_flight());
     disk.fill(false);
-    run.fault("the disk is full", part, refused > 0);
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     if run.subject().has_ended(part) {
         run.notes
             .push("on the full disk the process ended itself; it was started again".to_owned());
         run.begin(part, "");
     }
+    run.wait_for_customers().await;
+    let for_good = checker::refused_for_good(&run.history.entries()).len();
+    let confirmed = refused > 0 && for_good > 0;
+    run.note_fault("the disk is full", part, confirmed, in_flight);
+    run.notes.push(format!(
+        "on the full disk {refused} deliveries were refused; {for_good} bodies never came again"
+    ));
 }
 
 fn refusals(run: &Run) -> usize {
@@ -116,13 +136,15 @@ pub async fn proofs(plan: &Plan) -> anyhow::Result<Vec<Proof>> {
 }
 
 fn judge(what: String, found: powerloss::Found, wanted: &str) -> Proof {
-    let holds = match wanted {
-        "none" => found.lost == 0 && found.confirmed > 0,
+    let as_wanted = match wanted {
+        "none" => found.lost == 0,
         "some" => found.lost > 0,
         most => most
             .parse::<u64>()
             .is_ok_and(|most| found.span_millis <= most),
     };
+    // Where nothing was confirmed, nothing could be lost.
+    let holds = as_wanted && found.confirmed > 0;
     Proof {
         what,
         confirmed: found.confirmed,
@@ -152,11 +174,12 @@ async fn lying_disk(plan: &Plan) -> anyhow::Result<Proof> {
     load(&mut run, 10, 0, Duration::from_millis(1_000));
     run.wait_for_customers().await;
     run.kill(&part, Duration::ZERO, "").await;
-    let stores = run.read().await.unwrap_or_else(|_| Stores::default());
+    // An installation that cannot be read has not shown that anything is lost.
+    let stores = run.read().await.context("after the loss of power")?;
     let history = run.history.entries();
-    let found = crate::survive::checker::check(&history, &stores, &run.facts);
+    let found = checker::check(&history, &stores, &run.facts);
     let lost = found.iter().filter(|one| one.invariant == "I1").count() as u64;
-    let counts = crate::survive::checker::count(&history, &stores);
+    let counts = checker::count(&history, &stores);
     run.abandon();
     let found = powerloss::Found {
         confirmed: counts.posts.1 as u64,
@@ -168,4 +191,27 @@ async fn lying_disk(plan: &Plan) -> anyhow::Result<Proof> {
         found,
         "some",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_confirmed_proves_nothing() {
+        for wanted in ["none", "some", "1200"] {
+            let found = powerloss::Found::default();
+            assert!(!judge("a store".to_owned(), found, wanted).holds);
+        }
+        let found = powerloss::Found {
+            confirmed: 10,
+            lost: 2,
+            span_millis: 1_100,
+        };
+        let holds = |wanted| judge("a store".to_owned(), found, wanted).holds;
+        assert_eq!(
+            (holds("none"), holds("some"), holds("1200"), holds("1000")),
+            (false, true, true, false)
+        );
+    }
 }

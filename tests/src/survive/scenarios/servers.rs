@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::power::slow;
 use super::{Plan, Setup, Verdict, load};
 use crate::survive::run::Run;
 
@@ -28,7 +29,7 @@ fn run_stores(run: &Run) -> Vec<String> {
     run.subject().stores()
 }
 
-/// E8: what the servers had not flushed is gone.
+/// E8, E9: what the servers had not flushed is gone; then their flushes take long.
 pub(super) async fn power(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
     let setup = Setup {
         disk: true,
@@ -54,5 +55,8 @@ pub(super) async fn power(plan: Plan, name: &str, row: &str) -> anyhow::Result<V
         "{} losses of power took back {writes} writes behind {flushes} flushes",
         losses.len()
     ));
+    if let Some(disk) = run.disk.clone() {
+        slow(&mut run, &disk, 50, "redis and postgres").await;
+    }
     run.finish(name, row).await
 }
