@@ -15,6 +15,9 @@ use std::time::Duration;
 /// The environment variable.
 pub const VARIABLE: &str = "FRONTDESK_FAILPOINTS";
 
+/// By when a process has stopped after it was told to.
+const STOPS_WITHIN: Duration = Duration::from_millis(100);
+
 /// A named place: `failpoint!("name")`, `failpoint!("name", if condition)` for a place that counts
 /// only then, `failpoint!("name", return value)` for one that can fail.
 #[macro_export]
@@ -88,6 +91,8 @@ fn act(name: &str, action: Action) -> bool {
             if !told.is_ok_and(|status| status.success()) {
                 tracing::error!(failpoint = name, "`kill -STOP` cannot be run");
             }
+            // The signal takes effect a moment after it was sent; nothing may happen in between.
+            std::thread::sleep(STOPS_WITHIN);
             false
         }
         Action::Pause(time) => {

@@ -9,14 +9,14 @@
 
 mod bearer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lib_storage::StorageError;
-use lib_storage::lease::{LeaseError, Leases, Member, Roster};
+use lib_storage::lease::{Lease, LeaseError, Leases, Member, Roster};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -354,12 +354,11 @@ impl Sharing {
             target(self.work, part, &roster.members)
                 .is_none_or(|member| member.name == self.me.name)
         };
-        let surplus: Vec<u16> = self
-            .running
-            .keys()
-            .copied()
-            .filter(|part| !mine(*part))
-            .collect();
+        // Also what an earlier process of this name held: each beat prolongs it, nobody works on it.
+        let named = |lease: &&Lease| !lease.expired && lease.owner.name == self.me.name;
+        let left = roster.leases.iter().filter(named).map(|lease| lease.part);
+        let held: BTreeSet<u16> = self.running.keys().copied().chain(left).collect();
+        let surplus: Vec<u16> = held.into_iter().filter(|part| !mine(*part)).collect();
         if surplus.is_empty() {
             return;
         }

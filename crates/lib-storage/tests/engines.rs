@@ -221,6 +221,47 @@ async fn parts_move_when_a_replica_comes_and_goes() {
 }
 
 #[tokio::test]
+async fn what_a_killed_process_held_is_nobodys_for_a_moment_only() {
+    let server = PostgresServer::start().await;
+    let database = servers(&server.create_database().await)
+        .database("killed", &[])
+        .await
+        .unwrap();
+    let work = Work {
+        name: "w",
+        parts: 16,
+    };
+    let member = |name: &str| Member {
+        name: name.to_owned(),
+        address: format!("http://{name}:1"),
+    };
+    // Ana held everything when she was killed; Ben had just come.
+    let (ana, live, leases) = (member("ana"), Duration::from_secs(6), database.leases());
+    let all: Vec<u16> = (0..work.parts).collect();
+    leases.beat(work.name, &ana, live).await.unwrap();
+    let held = leases.claim(work.name, &ana, live, &all).await.unwrap();
+    assert_eq!(held.len(), 16);
+    let join = async |me: Member| {
+        let life = Lifecycle::new();
+        let run = |held: Held| async move {
+            held.lost().await;
+            Ok(())
+        };
+        let shares = share(work, database.leases(), &me, &life, run).await;
+        (life, shares)
+    };
+    let (ben_life, ben) = join(member("ben")).await;
+    // She is back under her name before her leases expire, and prolongs them.
+    let (ana_life, ana) = join(ana).await;
+    eventually(async || (ana.here().len() + ben.here().len() == 16).then_some(())).await;
+    assert!(!ben.here().is_empty() && !ana.here().is_empty());
+    for life in [ana_life, ben_life] {
+        life.stop();
+        assert!(life.drained(Duration::from_secs(5)).await);
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_server_is_named() {
     let folder = tempfile::tempdir().unwrap();
     drop(folder);
