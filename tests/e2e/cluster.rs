@@ -1,139 +1,117 @@
 //! The installation as it runs in production: every role a process, two replicas of each, real
-//! PostgreSQL and Redis, a balancer before each service. Each replica is killed in turn while a
-//! customer is being served, and every conversation is finished all the same.
+//! PostgreSQL and Redis, a balancer before each service. What holds in the all-in-one process holds
+//! here; then each replica is killed in turn while customers are being served, and every conversation
+//! is finished and billed all the same.
 
-use std::collections::BTreeMap;
-use std::process::Command;
-use std::time::{Duration, Instant};
-
-use lib_proto::billing::GetStatementRequest;
-use lib_proto::billing::billing_service_client::BillingServiceClient;
 use lib_proto::conversations::ListEngagementsRequest;
 use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
-use tests::cluster::{Cluster, ClusterOptions, ROLES};
-use tests::process::program;
+use lib_proto::routing::routing_service_client::RoutingServiceClient;
+use lib_proto::routing::{GetQueueRequest, UpdateQueueRequest};
+use tests::cluster::{Cluster, ROLES};
+use tokio::runtime::Runtime;
 
-use crate::terminal::Terminal;
+use crate::billed::each_delivered_message_is_billed_once;
+use crate::conversation::{Customer, Moment, desk, talk};
+use crate::installation::{Access, Installation, Stage};
+use crate::{metrics, parked, trace};
 
-/// A cluster with tokens for the demo tenant's users.
-pub(crate) struct Stage {
-    pub(crate) cluster: Cluster,
-    pub(crate) tokens: BTreeMap<String, String>,
-}
-
-impl Stage {
-    pub(crate) fn build(replicas: usize) -> Self {
-        let cluster = Cluster::start(&ClusterOptions::with_replicas(replicas));
-        let output = Command::new(program())
-            .args(["seed", "--tokens", "--server", &cluster.server()])
-            // A variable of the test's own would be a mistake in the settings.
-            .env_clear()
-            .env("FRONTDESK_OPERATOR_TOKEN", cluster.secret("operator_token"))
-            .env("FRONTDESK_SANDBOX_APP_SECRET", cluster.secret("app_secret"))
-            .env("FRONTDESK_SANDBOX_CALLBACK", cluster.webhooks())
-            .output()
-            .unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}{complaint}");
-        let words = said.lines().filter_map(|line| line.split_once("  "));
-        let tokens = words.map(|(user, token)| (user.to_owned(), token.trim().to_owned()));
-        Self {
-            tokens: tokens.collect(),
-            cluster,
-        }
-    }
-
-    pub(crate) fn terminal(&self, user: &str, args: &[&str]) -> Terminal {
-        let token = self.tokens.get(user).map(String::as_str);
-        Terminal::open(&self.cluster.server(), token, args)
+/// When a replica of a role has most to lose.
+fn moment(role: &str) -> Moment {
+    match role {
+        "routing" => Moment::Queueing,
+        "egress" | "billing" => Moment::Answering,
+        _ => Moment::Greeting,
     }
 }
 
-/// One customer from greeting to wrap-up; `strike` is called while the flow is answering.
-pub(crate) fn serve(
-    stage: &mut Stage,
-    agent: &mut Terminal,
-    number: usize,
-    strike: impl FnOnce(&mut Cluster),
-) {
-    let (name, phone) = (
-        format!("C{number}"),
-        format!("+1 650 555 {:04}", 200 + number),
-    );
-    let args = ["chat", "--name", &name, "--phone", &phone];
-    let mut customer = stage.terminal("admin", &args);
-    customer.types("Hi");
-    strike(&mut stage.cluster);
-    customer.shows("< • For Sales");
-    customer.types("1️⃣");
-    // An offer may expire or its desk may break while routing moves; then it comes again.
-    let deadline = Instant::now() + Duration::from_secs(120);
-    loop {
-        assert!(Instant::now() < deadline, "{name} was never assigned");
-        agent.shows(&format!("offer: {name} in Sales"));
-        agent.types("/accept");
-        let refused = ["gone", "cannot", "unavailable", "not accepted", "lost"];
-        let assigned = format!("assigned: {name}");
-        let mut outcomes = vec![assigned.as_str()];
-        outcomes.extend(refused);
-        if agent.shows_one_of(&outcomes) == 0 {
-            break;
-        }
-    }
-    agent.types(&format!("Hello {name}."));
-    customer.shows(&format!("< Hello {name}."));
-    agent.types("/done solved");
-    agent.shows("released");
+/// Ana answers for sales alone: those who only write, and whom the flow hands to support in the end,
+/// do not get between her and the customers whose conversations are watched.
+async fn ana_is_for_sales(access: &Access) {
+    let mut routing = RoutingServiceClient::new(access.channel("routing", "admin"));
+    let id = "support".to_owned();
+    let queue = routing.get_queue(GetQueueRequest { id }).await.unwrap();
+    let mut queue = queue.into_inner();
+    queue.agent_ids.retain(|agent| agent != "ana");
+    let request = UpdateQueueRequest { queue: Some(queue) };
+    routing.update_queue(request).await.unwrap();
+}
+
+#[test]
+fn what_holds_in_one_process_holds_on_two_replicas_of_each_role() {
+    let runtime = Runtime::new().unwrap();
+    let installation = Installation::stage(2);
+    let access = installation.access();
+    runtime.block_on(ana_is_for_sales(access));
+    let customer = Customer::number(0);
+    let mut ana = desk(access, "ana");
+    talk(access, &mut ana, &customer, |_| {});
+    // A desk is a call, which is counted at its end.
+    drop(ana);
+    runtime.block_on(async {
+        let writer = "16505550177";
+        let trace = trace::one_trace(access, writer).await;
+        trace::is_logged_and_names_nobody(&installation, &trace, writer).await;
+        parked::what_cannot_be_read_is_parked(access, "16505550188").await;
+        parked::write_to_a_number_nobody_set_up(access, "16505550189").await;
+        parked::set_the_number_up_and_replay(access, "16505550189").await;
+        metrics::what_is_asked_for_is_shown(&installation, &customer.phone).await;
+        each_delivered_message_is_billed_once(access).await;
+    });
+    installation.stop();
 }
 
 #[test]
 fn every_conversation_is_finished_while_each_replica_is_killed_in_turn() {
-    let mut stage = Stage::build(2);
-    let mut agent = stage.terminal("ana", &["agent", "--as", "ana"]);
-    agent.shows("desk open");
-    agent.types("/ready");
-    agent.shows("presence: Ready");
-    serve(&mut stage, &mut agent, 0, |_| {});
-    let replicas = ROLES.iter().filter(|role| **role != "sandbox");
-    let replicas: Vec<(&str, usize)> = replicas.flat_map(|role| [(*role, 0), (*role, 1)]).collect();
+    let runtime = Runtime::new().unwrap();
+    let mut stage = Stage::start(2);
+    let access = stage.access.clone();
+    runtime.block_on(ana_is_for_sales(&access));
+    let mut ana = desk(&access, "ana");
+    talk(&access, &mut ana, &Customer::number(0), |_| {});
+    // It stays parked while everybody who could have forgotten it is killed.
+    let waits = "16505550189";
+    runtime.block_on(parked::write_to_a_number_nobody_set_up(&access, waits));
+
+    let roles = ROLES.iter().filter(|role| **role != "sandbox");
+    let replicas: Vec<(&str, usize)> = roles.flat_map(|role| [(*role, 0), (*role, 1)]).collect();
     for (number, (role, replica)) in (1..).zip(&replicas) {
-        serve(&mut stage, &mut agent, number, |cluster| {
-            cluster.kill(role, *replica);
+        let cluster: &mut Cluster = &mut stage.cluster;
+        talk(&access, &mut ana, &Customer::number(number), |now| {
+            if now == moment(role) {
+                cluster.kill(role, *replica);
+            }
+        });
+        // The other replica has all the work now.
+        let writer = format!("1650556{number:04}");
+        runtime.block_on(async {
+            trace::one_trace(&access, &writer).await;
+            parked::what_cannot_be_read_is_parked(&access, &format!("1650557{number:04}")).await;
         });
         stage.cluster.restart(role, *replica);
     }
-    finished_and_billed(&stage, replicas.len() + 1);
-    for (role, end) in stage.cluster.stop_all() {
-        assert!(end.status.success(), "{role} ended with {}", end.status);
-    }
+    runtime.block_on(async {
+        parked::set_the_number_up_and_replay(&access, waits).await;
+        let customers = replicas.len() + 1;
+        let billed = each_delivered_message_is_billed_once(&access).await;
+        // At least two messages of the flow's, one of Ana's and a template to each.
+        assert!(billed >= customers * 4, "{billed} messages are billed");
+        all_are_finished(&access, customers).await;
+    });
+    drop(ana);
+    stage.stop();
 }
 
-/// All engagements are closed, and every message that was delivered is on the bill once.
-fn finished_and_billed(stage: &Stage, customers: usize) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let channel = |service: &str| stage.cluster.channel(service, &stage.tokens["admin"]);
-        let mut log = ConversationServiceClient::new(channel("conversations"));
-        let request = ListEngagementsRequest {
-            page_size: 200,
-            ..ListEngagementsRequest::default()
-        };
-        let all = log.list_engagements(request).await.unwrap().into_inner();
-        assert_eq!(all.engagements.len(), customers);
-        let open: Vec<_> = all
-            .engagements
-            .iter()
-            .filter(|engagement| engagement.closed_at.is_none())
-            .collect();
-        assert!(open.is_empty(), "{open:?}");
-        let mut billing = BillingServiceClient::new(channel("billing"));
-        let month = lib_platform::Clock::system().now().to_string()[..7].to_owned();
-        let request = GetStatementRequest {
-            month,
-            number_id: String::new(),
-        };
-        let statement = billing.get_statement(request).await.unwrap().into_inner();
-        assert!(statement.unrated.is_empty(), "{:?}", statement.unrated);
-    });
+/// As many engagements as there were customers at a desk are closed, none more than once.
+async fn all_are_finished(access: &Access, customers: usize) {
+    let mut log = ConversationServiceClient::new(access.channel("conversations", "admin"));
+    let request = ListEngagementsRequest {
+        page_size: 500,
+        ..ListEngagementsRequest::default()
+    };
+    let all = log.list_engagements(request).await.unwrap().into_inner();
+    let closed = all
+        .engagements
+        .iter()
+        .filter(|engagement| engagement.closed_at.is_some());
+    assert_eq!(closed.count(), customers);
 }

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod billed;
 mod checker;
 mod cluster;
 mod config;
 mod conversation;
 mod demo;
+mod installation;
 mod kill;
 mod meta;
 mod metrics;
@@ -14,6 +16,10 @@ mod operations;
 mod parked;
 mod readme;
 mod roles;
+mod rotation;
+mod series;
 mod start;
 mod terminal;
 mod trace;
+mod up;
+mod upgrade;

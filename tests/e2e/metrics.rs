@@ -1,21 +1,40 @@
-//! Every metric that a dashboard or an alert names is there in a running installation, and a
-//! conversation shows in the numbers.
+//! Every metric that a dashboard or an alert names is there in a running installation, with the
+//! labels it is asked by, and a conversation shows in the numbers.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::Instant;
 
-use lib_proto::common::{ContactIdentity, Content, Text, content};
-use lib_proto::sandbox::SendFromPhoneRequest;
-use lib_proto::sandbox::phone_service_client::PhoneServiceClient;
-use tests::process::{Addresses, Frontdesk};
-use tests::webhook::NUMBER;
+use serde_json::Value;
 
-/// How often, and how far apart, the numbers are read until they tell of the conversation.
-const TRIES: u32 = 100;
-const BETWEEN: Duration = Duration::from_millis(200);
+use crate::conversation::{Customer, desk, talk};
+use crate::installation::{Installation, LOOK, PATIENCE, Scrape};
+use crate::series::{self, Op, Question, Selector, Series};
+
 /// How a metric's name begins.
 const PREFIXES: [&str; 2] = ["frontdesk_", "process_"];
+/// Labels that Prometheus gives to all it reads (`deploy/prometheus/prometheus.yml`).
+const OF_PROMETHEUS: [&str; 3] = ["job", "instance", "role"];
+/// Codes of calls that fail. Which of them are seen depends on what goes wrong; how they are spelt
+/// does not.
+const RPC_CODES: [&str; 16] = [
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
 
 fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
@@ -28,91 +47,201 @@ fn names(text: &str) -> BTreeSet<String> {
     ours.map(str::to_owned).collect()
 }
 
-/// The names that dashboards, links between data sources and alerts ask for.
-fn asked_for() -> BTreeSet<String> {
+/// Dashboards, links between data sources and alerts, as they are read.
+fn files() -> Vec<Value> {
     let boards = std::fs::read_dir(deploy().join("grafana/dashboards")).unwrap();
     let mut files: Vec<PathBuf> = boards.map(|file| file.unwrap().path()).collect();
     files.push(deploy().join("prometheus/alerts.yml"));
     files.push(deploy().join("grafana/provisioning/datasources/datasources.yaml"));
-    let texts = files
-        .iter()
-        .map(|file| std::fs::read_to_string(file).unwrap());
-    texts.flat_map(|text| names(&text)).collect()
+    // JSON is YAML.
+    let read = |file: PathBuf| std::fs::read_to_string(file).unwrap();
+    let texts = files.into_iter().map(read);
+    texts
+        .map(|text| serde_yaml_ng::from_str(&text).unwrap())
+        .collect()
 }
 
-/// What the installation shows, and what kind it says its answer is.
-async fn scrape(at: &Addresses) -> (String, String) {
-    let client = lib_platform::outbound::client(Duration::from_secs(5)).unwrap();
-    let url = format!("http://{}/metrics", at.admin);
-    let answer = client.get(url).send().await.unwrap();
-    assert_eq!(answer.status(), 200);
-    let kind = answer.headers()["content-type"]
-        .to_str()
-        .unwrap()
-        .to_owned();
-    (answer.text().await.unwrap(), kind)
-}
-
-/// The names of all samples; comments do not count.
-fn shown(text: &str) -> BTreeSet<String> {
-    let samples = text.lines().filter(|line| !line.starts_with('#'));
-    let names = samples.filter_map(|line| line.split(['{', ' ']).next());
-    names.map(str::to_owned).collect()
-}
-
-/// The value of a sample without exemplar, by name and labels as they are written.
-fn value(text: &str, series: &str) -> f64 {
-    let line = text.lines().find_map(|line| line.strip_prefix(series));
-    line.map_or(0.0, |rest| rest.trim().parse().unwrap())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_dashboards_and_alerts_ask_for_is_there() {
-    let folder = tempfile::tempdir().unwrap();
-    let process = Frontdesk::start(folder.path(), &Addresses::free(), &[]);
-    let text = Text {
-        body: "Hi".to_owned(),
-        preview_url: false,
-    };
-    let request = SendFromPhoneRequest {
-        customer: Some(ContactIdentity {
-            phone: "16505550178".to_owned(),
-            ..Default::default()
-        }),
-        number_id: NUMBER.into(),
-        content: Some(Content {
-            content: Some(content::Content::Text(text)),
-        }),
-        ..Default::default()
-    };
-    let mut phone = PhoneServiceClient::new(process.at.channel("admin"));
-    phone.send_from_phone(request).await.unwrap();
-
-    let asked_for = asked_for();
-    assert!(asked_for.len() > 40, "{asked_for:?}");
-    let mut last = String::new();
-    let mut told = None;
-    for _ in 0..TRIES {
-        let (text, kind) = scrape(&process.at).await;
-        let missing: Vec<String> = asked_for.difference(&shown(&text)).cloned().collect();
-        let received = value(&text, "frontdesk_messages_received_total{}");
-        let accepted = value(&text, "frontdesk_sends_total{outcome=\"accepted\"}");
-        if missing.is_empty() && received >= 1.0 && accepted >= 1.0 {
-            told = Some((text, kind));
-            break;
+/// Every text in a document that asks for one of our metrics.
+fn expressions(document: &Value, found: &mut BTreeSet<String>) {
+    match document {
+        Value::String(text) if !names(text).is_empty() => {
+            found.insert(text.clone());
         }
-        last = format!("missing: {missing:?}; received {received}, accepted {accepted}");
-        tokio::time::sleep(BETWEEN).await;
+        Value::Array(items) => items.iter().for_each(|item| expressions(item, found)),
+        Value::Object(fields) => fields.values().for_each(|field| expressions(field, found)),
+        _ => {}
     }
-    let (text, kind) = told.unwrap_or_else(|| panic!("{last}"));
-    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
-    assert!(text.ends_with("# EOF\n"));
-    // Nobody can be told from the numbers.
-    for secret in ["16505550178", "tenant"] {
-        let leak = text
-            .lines()
-            .find(|line| !line.starts_with('#') && line.contains(secret));
-        assert_eq!(leak, None);
+}
+
+/// All that dashboards, links and alerts ask for.
+struct Wanted {
+    names: BTreeSet<String>,
+    questions: Vec<Question>,
+}
+
+impl Wanted {
+    fn read() -> Self {
+        let mut found = BTreeSet::new();
+        for document in files() {
+            expressions(&document, &mut found);
+        }
+        let names: BTreeSet<String> = found.iter().flat_map(|text| names(text)).collect();
+        assert!(names.len() > 40, "{names:?}");
+        let questions = found.iter().map(|text| series::question(text, &PREFIXES));
+        let questions: Vec<Question> = questions.collect();
+        let selectors = questions.iter().flat_map(|question| &question.selectors);
+        let matchers: usize = selectors.map(|selector| selector.matchers.len()).sum();
+        assert!(matchers > 30, "{questions:?}");
+        Self { names, questions }
     }
-    assert!(process.stop().success());
+}
+
+/// What is seen, with the labels that Prometheus adds.
+fn seen(scrapes: &[Scrape]) -> Vec<Series> {
+    let mut all = Vec::new();
+    for scrape in scrapes {
+        for mut series in series::read(&scrape.text) {
+            let own = scrape.role.map(|role| ("role".to_owned(), role.to_owned()));
+            let job = ("job".to_owned(), "frontdesk".to_owned());
+            series.labels.extend(own.into_iter().chain([job]));
+            all.push(series);
+        }
+    }
+    all
+}
+
+fn sum(seen: &[Series], name: &str, labels: &[(&str, &str)]) -> f64 {
+    let wanted = |series: &&Series| {
+        let mut labels = labels.iter();
+        series.name == name
+            && labels.all(|(label, value)| series.labels.get(*label).is_some_and(|v| v == value))
+    };
+    seen.iter().filter(wanted).map(|series| series.value).sum()
+}
+
+/// Whether a value that nothing has brought about yet is at least one that can come.
+fn comes_with_trouble(selector: &Selector, label: &str, value: &str) -> bool {
+    match (selector.name.as_str(), label) {
+        ("frontdesk_rpc_requests_total", "code") => RPC_CODES.contains(&value),
+        ("frontdesk_http_requests_total", "code") => value == "5..",
+        // The statuses of Meta's that a template has not got yet.
+        ("frontdesk_templates", "status") => ["PAUSED", "DISABLED"].contains(&value),
+        _ => false,
+    }
+}
+
+/// What is wrong with the labels by which `selector` asks.
+fn wrong_labels(selector: &Selector, seen: &[Series]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let own: Vec<&Series> = seen
+        .iter()
+        .filter(|series| series.name == selector.name)
+        .collect();
+    for (label, op, text) in &selector.matchers {
+        let values: BTreeSet<&String> = own
+            .iter()
+            .filter_map(|series| series.labels.get(label))
+            .collect();
+        if values.is_empty() {
+            wrong.push(format!("{} has no label {label}", selector.name));
+            continue;
+        }
+        let alternatives: Vec<&str> = match op {
+            Op::Is | Op::IsNot => vec![text.as_str()],
+            Op::Like | Op::Unlike => text.split('|').collect(),
+        };
+        for value in alternatives {
+            let is_variable = value.starts_with('$');
+            let is_seen = values.iter().any(|seen| series::matches(value, seen));
+            if !is_variable && !is_seen && !comes_with_trouble(selector, label, value) {
+                wrong.push(format!(
+                    "{}: {label} is never {value}, but {values:?}",
+                    selector.name
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+/// What is wrong with the labels of an expression.
+fn wrong_question(question: &Question, seen: &[Series]) -> Vec<String> {
+    let selectors = &question.selectors;
+    let mut wrong: Vec<String> = selectors
+        .iter()
+        .flat_map(|selector| wrong_labels(selector, seen))
+        .collect();
+    for label in &question.grouped_by {
+        let has_it = |series: &Series| {
+            let is_asked = selectors
+                .iter()
+                .any(|selector| selector.name == series.name);
+            is_asked && series.labels.contains_key(label)
+        };
+        if !OF_PROMETHEUS.contains(&label.as_str()) && !seen.iter().any(has_it) {
+            let names: Vec<&String> = selectors.iter().map(|selector| &selector.name).collect();
+            wrong.push(format!("nothing of {names:?} has a label {label}"));
+        }
+    }
+    wrong
+}
+
+/// What is asked for and is not shown, by name or by label. By label on a stage only: roles are
+/// Prometheus' to tell, and the all-in-one process has none.
+fn not_shown(installation: &Installation, wanted: &Wanted, seen: &[Series]) -> Vec<String> {
+    let shown = seen.iter().map(|series| series.name.clone()).collect();
+    let missing = wanted.names.difference(&shown);
+    let mut problems: Vec<String> = missing.map(|name| format!("{name} is missing")).collect();
+    if matches!(installation, Installation::Stage(_)) {
+        let wrong = wanted.questions.iter();
+        problems.extend(wrong.flat_map(|question| wrong_question(question, seen)));
+    }
+    for (name, labels) in [
+        ("frontdesk_messages_received_total", &[][..]),
+        ("frontdesk_sends_total", &[("outcome", "accepted")][..]),
+    ] {
+        if sum(seen, name, labels) < 1.0 {
+            problems.push(format!("{name} does not tell of a conversation"));
+        }
+    }
+    problems
+}
+
+/// What dashboards and alerts ask for is there, once `customer` (digits) has been served.
+pub(crate) async fn what_is_asked_for_is_shown(installation: &Installation, customer: &str) {
+    let wanted = Wanted::read();
+    let since = Instant::now();
+    // What is counted at the end of something comes a little later than its effect.
+    let scrapes = loop {
+        let scrapes = installation.scrape().await;
+        let problems = not_shown(installation, &wanted, &seen(&scrapes));
+        if problems.is_empty() {
+            break scrapes;
+        }
+        assert!(since.elapsed() < PATIENCE, "{}", problems.join("\n"));
+        tokio::time::sleep(LOOK).await;
+    };
+    for Scrape { kind, text, .. } in &scrapes {
+        assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+        assert!(text.ends_with("# EOF\n"));
+        // Nobody can be told from the numbers.
+        for secret in [customer, "tenant"] {
+            let leak = text
+                .lines()
+                .find(|line| !line.starts_with('#') && line.contains(secret));
+            assert_eq!(leak, None);
+        }
+    }
+}
+
+#[test]
+fn what_dashboards_and_alerts_ask_for_is_there() {
+    let installation = Installation::dev();
+    let customer = Customer::number(1);
+    let mut ana = desk(installation.access(), "ana");
+    talk(installation.access(), &mut ana, &customer, |_| {});
+    drop(ana);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(what_is_asked_for_is_shown(&installation, &customer.phone));
+    installation.stop();
 }

@@ -11,9 +11,9 @@ use lib_proto::ingress::ingress_service_client::IngressServiceClient;
 use lib_proto::routing::RebuildRoutingRequest;
 use lib_proto::routing::routing_service_client::RoutingServiceClient;
 use tests::cluster::ROLES;
-use tests::webhook;
 
-use crate::cluster::{Stage, serve};
+use crate::conversation::{Customer, desk, talk};
+use crate::installation::{Access, Stage};
 use crate::terminal::Terminal;
 
 /// Runs a program of PostgreSQL and expects it to do as told.
@@ -25,11 +25,8 @@ fn postgres(program: &str, arguments: &[&str]) {
 }
 
 /// Names of the customers who wait in a queue, and how many engagements are closed.
-async fn engagements(stage: &Stage) -> (Vec<String>, usize) {
-    let channel = stage
-        .cluster
-        .channel("conversations", &stage.tokens["admin"]);
-    let mut log = ConversationServiceClient::new(channel);
+async fn engagements(access: &Access) -> (Vec<String>, usize) {
+    let mut log = ConversationServiceClient::new(access.channel("conversations", "admin"));
     let request = ListEngagementsRequest {
         page_size: 200,
         ..ListEngagementsRequest::default()
@@ -52,10 +49,10 @@ async fn engagements(stage: &Stage) -> (Vec<String>, usize) {
 }
 
 /// Asks again until `customers` wait in a queue, and nobody else.
-async fn queued_are(stage: &Stage, customers: &[&str]) {
+async fn queued_are(access: &Access, customers: &[&str]) {
     let since = std::time::Instant::now();
     loop {
-        let (open, _) = engagements(stage).await;
+        let (open, _) = engagements(access).await;
         if open == customers {
             return;
         }
@@ -65,40 +62,39 @@ async fn queued_are(stage: &Stage, customers: &[&str]) {
 }
 
 /// A customer who asks for sales and waits.
-fn ask_for_sales(stage: &Stage, name: &str, phone: &str) -> Terminal {
-    let args = ["chat", "--name", name, "--phone", phone];
-    let mut customer = stage.terminal("admin", &args);
-    customer.types("Hi");
-    customer.shows("< • For Sales");
-    customer.types("1️⃣");
-    customer
+fn ask_for_sales(access: &Access, name: &str, phone: &str) -> Terminal {
+    let customer = Customer {
+        name: name.to_owned(),
+        phone: phone.to_owned(),
+    };
+    let mut phone = customer.phone(access);
+    phone.types("Hi");
+    phone.shows("< • For Sales");
+    phone.types("1️⃣");
+    phone
 }
 
 #[test]
 fn a_backup_is_restored_and_work_goes_on_from_it() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut stage = Stage::build(1);
-    let mut agent = stage.terminal("ana", &["agent", "--as", "ana"]);
-    agent.shows("desk open");
-    agent.types("/ready");
-    agent.shows("presence: Ready");
-    serve(&mut stage, &mut agent, 0, |_| {});
+    let mut stage = Stage::start(1);
+    let access = stage.access.clone();
+    let mut agent = desk(&access, "ana");
+    talk(&access, &mut agent, &Customer::number(0), |_| {});
     agent.types("/away");
-    let _before = ask_for_sales(&stage, "Before", "+1 650 555 0301");
-    runtime.block_on(queued_are(&stage, &["Before"]));
+    let _before = ask_for_sales(&access, "Before", "16505550301");
+    runtime.block_on(queued_are(&access, &["Before"]));
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("frontdesk.dump");
     let file = file.to_str().unwrap();
     let url = stage.cluster.postgres_url();
     postgres("pg_dump", &["--format=custom", "--file", file, &url]);
-    let after = ask_for_sales(&stage, "After", "+1 650 555 0302");
-    runtime.block_on(queued_are(&stage, &["After", "Before"]));
+    let after = ask_for_sales(&access, "After", "16505550302");
+    runtime.block_on(queued_are(&access, &["After", "Before"]));
     drop((agent, after));
 
-    for (role, end) in stage.cluster.stop_all() {
-        assert!(end.status.success(), "{role} ended with {}", end.status);
-    }
+    stage.stop();
     let restore = ["--clean", "--if-exists", "--exit-on-error", "--dbname"];
     postgres("pg_restore", &[&restore[..], &[&url, file]].concat());
     for role in ROLES {
@@ -106,49 +102,31 @@ fn a_backup_is_restored_and_work_goes_on_from_it() {
     }
     runtime.block_on(async {
         // What came after the backup is not in it.
-        queued_are(&stage, &["Before"]).await;
+        queued_are(&access, &["Before"]).await;
         // Routing's place in the log lies behind the end of the restored log.
-        let operator = stage.cluster.secret("operator_token");
-        let channel = stage.cluster.channel("routing", &operator);
-        let rebuilt = RoutingServiceClient::new(channel)
+        let rebuilt = RoutingServiceClient::new(access.channel("routing", "operator"))
             .rebuild_routing(RebuildRoutingRequest {})
             .await
             .unwrap();
         assert_eq!(rebuilt.into_inner().parts, 8);
     });
-    let mut agent = stage.terminal("ana", &["agent", "--as", "ana"]);
-    agent.shows("desk open");
-    agent.types("/ready");
+    let mut agent = desk(&access, "ana");
     agent.shows("offer: Before in Sales");
     agent.types("/accept");
     agent.shows("assigned: Before");
     agent.types("/done solved");
     agent.shows("released");
-    serve(&mut stage, &mut agent, 9, |_| {});
+    talk(&access, &mut agent, &Customer::number(9), |_| {});
     runtime.block_on(async {
-        assert_eq!(engagements(&stage).await, (Vec::new(), 3));
-        parked_is_seen(&stage).await;
+        assert_eq!(engagements(&access).await, (Vec::new(), 3));
+        parked_is_seen(&access).await;
     });
 }
 
 /// What names no number is the operator's to see.
-async fn parked_is_seen(stage: &Stage) {
-    let body = "{\"object\":\"page\"}";
-    let secret = stage.cluster.secret("app_secret");
-    let client = lib_platform::outbound::client(Duration::from_secs(5)).unwrap();
-    let answer = client
-        .post(stage.cluster.webhooks())
-        .header(
-            "x-hub-signature-256",
-            webhook::sign_with(&secret, body.as_bytes()),
-        )
-        .body(body)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(answer.status().as_u16(), 200);
-    let operator = stage.cluster.secret("operator_token");
-    let mut ingress = IngressServiceClient::new(stage.cluster.channel("ingress", &operator));
+async fn parked_is_seen(access: &Access) {
+    assert_eq!(access.post("{\"object\":\"page\"}").await, 200);
+    let mut ingress = IngressServiceClient::new(access.channel("ingress", "operator"));
     let since = std::time::Instant::now();
     loop {
         let request = ListParkedItemsRequest::default();

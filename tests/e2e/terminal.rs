@@ -61,12 +61,7 @@ impl Terminal {
     /// Waits for a line with one of `texts`; says which.
     pub(crate) fn shows_one_of(&mut self, texts: &[&str]) -> usize {
         loop {
-            let found = self.seen.iter().enumerate().find_map(|(at, line)| {
-                let which = texts.iter().position(|text| line.contains(text))?;
-                Some((at, which))
-            });
-            if let Some((at, which)) = found {
-                self.seen.drain(..=at);
+            if let Some(which) = self.find(texts) {
                 return which;
             }
             let Ok(line) = self.screen.recv_timeout(PATIENCE) else {
@@ -74,6 +69,22 @@ impl Terminal {
             };
             self.seen.push(line);
         }
+    }
+
+    /// Whether a line with `text` has come by now.
+    pub(crate) fn has(&mut self, text: &str) -> bool {
+        self.seen.extend(self.screen.try_iter());
+        self.find(&[text]).is_some()
+    }
+
+    /// The first line with one of `texts`, which is done with, as are those before it; says which.
+    fn find(&mut self, texts: &[&str]) -> Option<usize> {
+        let (at, which) = self.seen.iter().enumerate().find_map(|(at, line)| {
+            let which = texts.iter().position(|text| line.contains(text))?;
+            Some((at, which))
+        })?;
+        self.seen.drain(..=at);
+        Some(which)
     }
 }
 

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 /// App secret of a development installation.
-const APP_SECRET: &str = "dev-app-secret";
+pub const APP_SECRET: &str = "dev-app-secret";
 /// The demo account.
-const WABA: &str = "200000000000001";
+pub const WABA: &str = "200000000000001";
 /// The demo number.
 pub const NUMBER: &str = "100000000000001";
 

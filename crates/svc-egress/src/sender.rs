@@ -124,7 +124,18 @@ impl Sender {
                 drop(ready.permit);
                 // Neither Meta's id of the message nor Meta's words: both may hold a phone number.
                 let (class, code) = (fate.class(), fate.code());
-                tracing::debug!(traceparent = parent, class, code, "answered");
+                if matches!(fate, Fate::Ambiguous(_)) {
+                    tracing::warn!(
+                        traceparent = parent,
+                        number_id = number.id,
+                        message_id = key.message_id,
+                        attempt = key.attempt,
+                        class,
+                        "nobody knows whether Meta took the message"
+                    );
+                } else {
+                    tracing::debug!(traceparent = parent, class, code, "answered");
+                }
                 self.outcome(&number, &ready.token, fate, key.attempt)
             }
             Err(Unsent::Rejected(details)) => {

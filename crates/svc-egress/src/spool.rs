@@ -115,3 +115,72 @@ impl Spool {
         self.database.heed(LEFT, heard).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lib_proto::conversations::AttemptKey;
+    use lib_storage::{PostgresSettings, Profile, Servers, Storage};
+    use lib_testkit::servers::PostgresServer;
+
+    use super::*;
+
+    fn result(message: &str) -> AttemptResult {
+        AttemptResult {
+            attempt: Some(AttemptKey {
+                message_id: message.to_owned(),
+                attempt: 1,
+            }),
+            outcome: None,
+        }
+    }
+
+    /// What the first version did, in its own words.
+    async fn kept_by_the_first_version(database: &Database, message: &str) {
+        let mut tx = database.begin().await.unwrap();
+        sql(
+            "INSERT INTO unreported (message_id, attempt, result) VALUES ($1, $2, $3) \
+             ON CONFLICT (message_id, attempt) DO NOTHING",
+        )
+        .bind(message)
+        .bind(1_i64)
+        .bind(result(message).encode_to_vec())
+        .execute(&mut tx)
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+        let rows = sql("SELECT result FROM unreported ORDER BY message_id, attempt")
+            .fetch_all(database)
+            .await
+            .unwrap();
+        assert!(!rows.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_replica_of_the_first_version_works_on_when_the_schema_is_newer() {
+        let server = PostgresServer::start().await;
+        let settings = PostgresSettings {
+            url: server.create_database().await,
+            connections: 2,
+        };
+        let storage = Storage::Servers(Servers {
+            postgres: Some(settings),
+            redis: None,
+            profile: Profile::A,
+        });
+        let old = storage.database("egress", &MIGRATIONS[..1]).await.unwrap();
+        kept_by_the_first_version(&old, "cnv.m1").await;
+        let new = storage.database("egress", MIGRATIONS).await.unwrap();
+        kept_by_the_first_version(&old, "cnv.m2").await;
+        let new = Spool::new(new, "egress-0");
+        new.keep(&result("cnv.m3")).await.unwrap();
+        kept_by_the_first_version(&old, "cnv.m4").await;
+        let kept = new.all().await.unwrap();
+        let kept: Vec<_> = kept
+            .iter()
+            .map(|left| (left.result.clone(), left.sender.as_str()))
+            .collect();
+        let expected = [("m1", ""), ("m2", ""), ("m3", "egress-0"), ("m4", "")];
+        let expected = expected.map(|(id, sender)| (result(&format!("cnv.{id}")), sender));
+        assert_eq!(kept, expected);
+    }
+}
