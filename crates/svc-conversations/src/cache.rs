@@ -8,6 +8,7 @@ use core_conversation::{Conversation, Direction, Message};
 use core_types::{ConversationId, DeliveryStatus, MessageId};
 
 use crate::parts::Fences;
+use crate::recent::{Recent, Strays};
 use crate::store::load::{Contact, ContactKey, StoredMessage};
 use crate::store::part_of;
 
@@ -34,12 +35,17 @@ struct Entry {
     keys: Vec<ContactKey>,
 }
 
-/// The most recently loaded conversations; the oldest give way.
+/// The most recently loaded conversations, of which the oldest give way, and what else the writer
+/// need not ask the database for.
 pub(crate) struct Cache {
     most: usize,
     known: HashMap<ConversationId, Entry>,
     order: VecDeque<ConversationId>,
     contacts: HashMap<ContactKey, ConversationId>,
+    /// What was taken in lately.
+    pub(crate) recent: Recent,
+    /// Whose statuses wait for a message.
+    pub(crate) strays: Strays,
 }
 
 impl Cache {
@@ -50,6 +56,8 @@ impl Cache {
             known: HashMap::new(),
             order: VecDeque::new(),
             contacts: HashMap::new(),
+            recent: Recent::default(),
+            strays: Strays::default(),
         }
     }
 
@@ -114,24 +122,21 @@ impl Cache {
         keep_open(&mut messages, &state);
         let id = state.id.clone();
         let held = Some(Remembered { state, messages });
-        match self.known.get_mut(&id) {
-            Some(entry) => {
-                if entry.fence != fence {
-                    // Another replica may have led them elsewhere.
-                    forget_keys(&mut self.contacts, &id, std::mem::take(&mut entry.keys));
-                }
-                (entry.held, entry.fence) = (held, fence);
+        if let Some(entry) = self.known.get_mut(&id) {
+            if entry.fence != fence {
+                // Another replica may have led them elsewhere.
+                forget_keys(&mut self.contacts, &id, std::mem::take(&mut entry.keys));
             }
-            None => {
-                let entry = Entry {
-                    held,
-                    part,
-                    fence,
-                    keys: Vec::new(),
-                };
-                self.known.insert(id.clone(), entry);
-                self.order.push_back(id);
-            }
+            (entry.held, entry.fence) = (held, fence);
+        } else {
+            let entry = Entry {
+                held,
+                part,
+                fence,
+                keys: Vec::new(),
+            };
+            self.known.insert(id.clone(), entry);
+            self.order.push_back(id);
         }
         while self.order.len() > self.most {
             if let Some(oldest) = self.order.pop_front() {

@@ -108,8 +108,6 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
         parts: Arc::clone(&parts),
         publisher: Arc::clone(&publisher),
         cache: cache::Cache::new(config.cached_conversations),
-        recent: recent::Recent::default(),
-        strays: recent::Strays::default(),
         instruments: metrics::Instruments::new(&context.metrics),
     };
     let writer = Arc::new(Mutex::new(writer));

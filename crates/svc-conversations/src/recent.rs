@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_new_key_is_looked_up_only_while_the_part_is_young() {
         let mut recent = Recent::default();
-        let at = |seconds| Timestamp::from_micros(seconds * 1_000_000);
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
         let fences = Fences::all_at(7);
         assert!(recent.may_know("n", "a", &fences, at(0)));
         assert!(!recent.may_know("n", "a", &fences, at(60)));

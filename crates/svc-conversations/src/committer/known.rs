@@ -109,8 +109,8 @@ impl Writer {
             let new = match (&unit.what, dedupe_key(unit)) {
                 (What::Receive(item), Some(key)) => {
                     let scope = scope_of(&item.fact);
-                    let new =
-                        care == Care::Light && !self.recent.may_know(scope, &key, fences, now);
+                    let new = care == Care::Light
+                        && !self.cache.recent.may_know(scope, &key, fences, now);
                     if !new {
                         wanted.dedupe.push(key);
                     }
@@ -118,7 +118,7 @@ impl Writer {
                 }
                 _ => false,
             };
-            self.remember_sent(unit, known);
+            remember_sent(unit, known);
             let own = own_wamid(unit).filter(|_| new);
             let wamids = wamids_of(unit).into_iter();
             let wamids = wamids.filter(|key| own.as_ref() != Some(key));
@@ -136,22 +136,6 @@ impl Writer {
         }
         wanted.messages = messages.into_iter().collect();
         (wanted, contacts)
-    }
-
-    /// A status of a message of ours that is at hand finds it by Meta's id too.
-    fn remember_sent(&self, unit: &Unit, known: &mut Known) {
-        let What::Receive(item) = &unit.what else {
-            return;
-        };
-        let (FactBody::Status(status), Some(number)) = (&item.fact.body, &item.fact.number_id)
-        else {
-            return;
-        };
-        let stored = callback_message(status).and_then(|id| known.by_id.get(&id));
-        if let Some(stored) = stored.filter(|it| it.message.wamid.as_ref() == Some(&status.id)) {
-            let key = (number.to_string(), status.id.clone());
-            known.by_wamid.insert(key, stored.clone());
-        }
     }
 
     /// The message whose id a unit makes known, as far as statuses may wait for it: nobody tells of
@@ -177,20 +161,37 @@ impl Writer {
         let unknown: BTreeSet<String> = wanted
             .orphans
             .iter()
-            .filter(|(number, _)| self.strays.wait_for(number, fences).is_none())
+            .filter(|(number, _)| self.cache.strays.wait_for(number, fences).is_none())
             .map(|(number, _)| number.clone())
             .collect();
         if !unknown.is_empty() {
             let unknown: Vec<String> = unknown.into_iter().collect();
             let waiting = load::numbers_with_orphans(&self.database, &unknown).await?;
             for number in &unknown {
-                self.strays.note(number, waiting.contains(number), fences);
+                self.cache
+                    .strays
+                    .note(number, waiting.contains(number), fences);
             }
         }
-        let strays = &self.strays;
+        let strays = &self.cache.strays;
         wanted
             .orphans
             .retain(|(number, _)| strays.wait_for(number, fences) != Some(false));
         Ok(wanted)
+    }
+}
+
+/// A status of a message of ours that is at hand finds it by Meta's id too.
+fn remember_sent(unit: &Unit, known: &mut Known) {
+    let What::Receive(item) = &unit.what else {
+        return;
+    };
+    let (FactBody::Status(status), Some(number)) = (&item.fact.body, &item.fact.number_id) else {
+        return;
+    };
+    let stored = callback_message(status).and_then(|id| known.by_id.get(&id));
+    if let Some(stored) = stored.filter(|it| it.message.wamid.as_ref() == Some(&status.id)) {
+        let key = (number.to_string(), status.id.clone());
+        known.by_wamid.insert(key, stored.clone());
     }
 }

@@ -31,7 +31,6 @@ use crate::flow_runner::FlowRunner;
 use crate::metrics::Instruments;
 use crate::parts::{Fences, Parts};
 use crate::publish::{Committed, News, Publisher};
-use crate::recent::{Recent, Strays};
 use crate::store::outbox::{Ready, intent};
 use crate::store::write::{Changed, Commit};
 use crate::store::{commit, load, part_of};
@@ -56,8 +55,6 @@ pub(crate) struct Writer {
     pub(crate) parts: Arc<Parts>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) cache: Cache,
-    pub(crate) recent: Recent,
-    pub(crate) strays: Strays,
     pub(crate) instruments: Instruments,
 }
 
@@ -262,10 +259,10 @@ impl Writer {
     /// only looked up in vain.
     fn note(&mut self, commit: &Commit, fences: &Fences) {
         for key in &commit.dedupe {
-            self.recent.note(key);
+            self.cache.recent.note(key);
         }
         for orphan in &commit.orphans {
-            self.strays.note(&orphan.number_id, true, fences);
+            self.cache.strays.note(&orphan.number_id, true, fences);
         }
     }
 

@@ -159,7 +159,7 @@ impl Writer {
     async fn late_statuses(&self, batch: &mut Batch) -> Result<(), StorageError> {
         let mut waiting = std::mem::take(&mut batch.orphans);
         let asked = &batch.asked;
-        let strays = &self.strays;
+        let strays = &self.cache.strays;
         let unasked = batch.learned.iter().filter(|key| {
             let may_wait = strays.wait_for(&key.0, &batch.fences);
             may_wait != Some(false) && !asked.contains(*key)
