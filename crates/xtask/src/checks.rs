@@ -13,6 +13,19 @@ const CARGO_DENY: &str = "0.20.2";
 /// Everything CI runs.
 pub(crate) fn ci() -> anyhow::Result<()> {
     run("format", &mut cargo(&["fmt", "--all", "--check"]))?;
+    // On a new machine the tool takes minutes to build, mostly on one core, beside the lints.
+    std::thread::scope(|scope| {
+        let rules = scope.spawn(dependency_rules);
+        lints()?;
+        rules
+            .join()
+            .map_err(|_| anyhow::anyhow!("dependency rules: panicked"))?
+    })?;
+    test()?;
+    crate::survive::quick()
+}
+
+fn dependency_rules() -> anyhow::Result<()> {
     cargo_tool("deny", CARGO_DENY)?;
     let deny = [
         "deny",
@@ -23,7 +36,10 @@ pub(crate) fn ci() -> anyhow::Result<()> {
         "licenses",
         "sources",
     ];
-    run("dependency rules", &mut cargo(&deny))?;
+    run("dependency rules", &mut cargo(&deny))
+}
+
+fn lints() -> anyhow::Result<()> {
     let clippy = [
         "clippy",
         "--workspace",
@@ -33,9 +49,7 @@ pub(crate) fn ci() -> anyhow::Result<()> {
         "-D",
         "warnings",
     ];
-    run("lints", &mut cargo(&clippy))?;
-    test()?;
-    crate::survive::quick()
+    run("lints", &mut cargo(&clippy))
 }
 
 /// Every test of the workspace, with real processes.

@@ -166,3 +166,32 @@ fn differ(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core_conversation::{Conversation, Event};
+    use core_types::{ContactIdentity, ConversationId, NumberId, TenantId, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn a_record_of_before_is_compared_without_the_length_of_its_log() {
+        let started = Event::Started {
+            id: ConversationId::new("cnv-1").unwrap(),
+            tenant: TenantId::new("acme").unwrap(),
+            number_id: NumberId::new("n1").unwrap(),
+            contact: ContactIdentity {
+                phone: Some("16505551111".to_owned()),
+                ..ContactIdentity::default()
+            },
+        };
+        let state = Conversation::born_of(&started, Timestamp::from_micros(7)).unwrap();
+        let now = text(&state);
+        assert!(!now.contains("sequence"));
+        let before = now.replacen("\"messages\":", "\"sequence\":1,\"messages\":", 1);
+        assert_ne!(before, now);
+        assert_eq!(without_length(before), now);
+        let odd = "not \"sequence\": a record".to_owned();
+        assert_eq!(without_length(odd.clone()), odd);
+    }
+}
