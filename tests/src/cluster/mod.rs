@@ -317,6 +317,11 @@ impl Cluster {
         self.settings.secret(name)
     }
 
+    /// Changes a secret's file, as an operator does; a replica reads it when it starts.
+    pub fn set_secret(&self, name: &str, value: &str) {
+        self.settings.set_secret(name, value);
+    }
+
     /// Where secrets and logs are.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -391,11 +396,6 @@ impl Cluster {
     /// Whether a replica has ended by itself; then it counts as stopped.
     pub fn has_ended(&mut self, role: &str, replica: usize) -> bool {
         self.node_mut(role, replica).has_ended()
-    }
-
-    /// The next starts use this program; for rolling upgrades.
-    pub fn use_program(&mut self, program: &Path) {
-        program.clone_into(&mut self.program);
     }
 
     /// URL of the database.
