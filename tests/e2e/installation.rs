@@ -44,14 +44,9 @@ impl Access {
 
     /// A channel to a service for `user`.
     pub(crate) fn channel(&self, service: &str, user: &str) -> AuthorizedChannel {
-        self.channel_with(service, &self.tokens[user])
-    }
-
-    /// The same with any credential.
-    pub(crate) fn channel_with(&self, service: &str, token: &str) -> AuthorizedChannel {
         let address = self.services.get(service);
         let address = address.unwrap_or_else(|| &self.services["*"]);
-        connect(address, token).unwrap()
+        connect(address, &self.tokens[user]).unwrap()
     }
 
     /// Where Meta's webhooks go.

@@ -41,18 +41,21 @@ impl Driver {
         command.output().unwrap()
     }
 
-    /// The process that keeps the cluster, while one does.
-    fn keeper(&self) -> Option<i32> {
-        let state = self.folder.path().join("cluster.state");
-        let text = std::fs::read_to_string(state).ok()?;
-        text.lines().next()?.parse().ok()
+    /// What runs this program, be it up already or not: the process that keeps the cluster.
+    fn keepers(&self) -> Vec<i32> {
+        let is_it = |id: &i32| {
+            let program = std::fs::read_link(format!("/proc/{id}/exe"));
+            program.is_ok_and(|program| program == self.program)
+        };
+        processes().filter(is_it).collect()
     }
 }
 
 impl Drop for Driver {
-    /// After a failure too, nothing is left.
+    /// After a failure too, nothing is left: what does not go when it is told to is killed.
     fn drop(&mut self) {
-        if let Some(keeper) = self.keeper() {
+        let _ = Command::new(&self.program).arg("down").output();
+        for keeper in self.keepers() {
             self.processes.extend(descendants(keeper));
         }
         for (id, _) in self.processes.iter().filter(|process| runs(process)) {
@@ -60,6 +63,12 @@ impl Drop for Driver {
             let _ = Pid::from_raw(*id).map(|pid| kill_process(pid, Signal::KILL));
         }
     }
+}
+
+/// The ids of all processes.
+fn processes() -> impl Iterator<Item = i32> {
+    let entries = std::fs::read_dir("/proc").unwrap();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 /// Parent and time of start of a process, unless it has ended.
@@ -79,9 +88,8 @@ fn runs((id, started): &Process) -> bool {
 
 /// A process and all that it, and what it started, has started.
 fn descendants(root: i32) -> BTreeSet<Process> {
-    let entries = std::fs::read_dir("/proc").unwrap();
-    let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let all: Vec<(i32, (i32, String))> = ids.filter_map(|id| Some((id, stat(id)?))).collect();
+    let all: Vec<(i32, (i32, String))> =
+        processes().filter_map(|id| Some((id, stat(id)?))).collect();
     let mut family = BTreeSet::from([root]);
     loop {
         let before = family.len();
@@ -122,7 +130,9 @@ fn a_cluster_comes_up_serves_a_customer_and_goes() {
     let words = String::from_utf8(up.stdout).unwrap();
     let complaint = String::from_utf8_lossy(&up.stderr);
     assert!(up.status.success(), "{words}{complaint}");
-    driver.processes = descendants(driver.keeper().unwrap());
+    let keepers = driver.keepers();
+    assert_eq!(keepers.len(), 1, "{keepers:?}");
+    driver.processes = descendants(keepers[0]);
     let program = program();
     let name = program.file_name().and_then(|name| name.to_str()).unwrap();
     // Eight roles in two replicas, and the sandbox.
