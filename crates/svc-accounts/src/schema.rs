@@ -84,9 +84,11 @@ ALTER TABLE number ALTER COLUMN id TYPE TEXT COLLATE "C";
 
 #[cfg(test)]
 mod tests {
-    use lib_storage::{Database, sql};
+    use lib_storage::{Database, PostgresSettings, Profile, Servers, Storage, sql};
+    use lib_testkit::servers::PostgresServer;
 
     use super::*;
+    use crate::store;
 
     #[tokio::test]
     async fn people_of_the_first_version_are_kept() {
@@ -104,11 +106,69 @@ mod tests {
         tx.commit().await.unwrap();
         drop(first);
         let now = Database::open_file(&path, MIGRATIONS).await.unwrap();
-        let owner = crate::store::token_owner(&now, &[1, 2]).await.unwrap();
+        let owner = store::token_owner(&now, &[1, 2]).await.unwrap();
         let (tenant, user) = owner.unwrap();
         assert_eq!((tenant.as_str(), user.id.as_str()), ("red", "ana"));
         let mut tx = now.begin().await.unwrap();
         let orphan = "INSERT INTO access_token VALUES (x'03', 'red', 'bob', '', '', 0, NULL)";
         assert!(sql(orphan).execute(&mut tx).await.is_err());
+    }
+
+    /// Every read there is. Whether it finds anything does not matter to the statement it prepares.
+    async fn read_everything(on: &Database) {
+        assert!(store::tenant(on, "red").await.unwrap().is_some());
+        assert!(store::user(on, "red", "ana").await.unwrap().is_some());
+        assert_eq!(store::users(on, "red", "", 9).await.unwrap().len(), 1);
+        store::token_owner(on, &[1, 2]).await.unwrap();
+        store::access_tokens(on, "red", "", (0, 9)).await.unwrap();
+        store::access_token(on, "red", &[1]).await.unwrap();
+        store::connector(on, "red", "c").await.unwrap();
+        store::connector_of_waba(on, "w").await.unwrap();
+        store::connectors(on, "red", "", 9).await.unwrap();
+        store::number(on, "red", "n").await.unwrap();
+        store::numbers(on, "red", "", "", 9).await.unwrap();
+        store::number_records(on, &[]).await.unwrap();
+        let named = ["n".to_owned()];
+        store::number_records(on, &named).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_running_replica_reads_on_when_a_newer_version_adds_columns() {
+        let server = PostgresServer::start().await;
+        let storage = Storage::Servers(Servers {
+            postgres: Some(PostgresSettings {
+                url: server.create_database().await,
+                connections: 2,
+            }),
+            redis: None,
+            profile: Profile::A,
+        });
+        let running = storage.database("accounts", MIGRATIONS).await.unwrap();
+        let mut tx = running.begin().await.unwrap();
+        for row in [
+            "INSERT INTO tenant VALUES ('red', 'Red', 'PLAN_PREMIUM', 0)",
+            "INSERT INTO person VALUES ('red', 'ana', 'Ana', 'ROLE_AGENT', 0)",
+        ] {
+            sql(row).execute(&mut tx).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        // Twice, since its two connections take turns.
+        read_everything(&running).await;
+        read_everything(&running).await;
+        let mut newer = MIGRATIONS.to_vec();
+        newer.push(Migration {
+            version: newer.len() as i64 + 1,
+            name: "later",
+            sql: "
+ALTER TABLE tenant ADD COLUMN later TEXT;
+ALTER TABLE person ADD COLUMN later TEXT;
+ALTER TABLE access_token ADD COLUMN later TEXT;
+ALTER TABLE connector ADD COLUMN later TEXT;
+ALTER TABLE number ADD COLUMN later TEXT;
+",
+        });
+        storage.database("accounts", &newer).await.unwrap();
+        read_everything(&running).await;
+        read_everything(&running).await;
     }
 }

@@ -3,6 +3,9 @@
 //!
 //! Reads run on the database or inside a transaction, which is alone while it lasts: what it has
 //! read cannot change before its end, on either engine and with any number of replicas.
+//!
+//! Every column is named: PostgreSQL refuses a prepared `SELECT *` once a newer version has added a
+//! column, and the replicas of this version would fail until they are replaced.
 
 use core_types::Timestamp;
 use lib_proto::accounts::{AccessTokenInfo, Connector, Number, NumberRecord, Tenant, User};
@@ -12,10 +15,53 @@ use crate::rows::{self, OwnedConnector};
 
 type Found<T> = Result<T, StorageError>;
 
+/// Columns, each with the name the query has for its table before it.
+macro_rules! columns {
+    ($table:ident: $first:ident $(, $other:ident)*) => {
+        concat!(
+            stringify!($table), ".", stringify!($first)
+            $(, ", ", stringify!($table), ".", stringify!($other))*
+        )
+    };
+}
+
+/// What [`rows::user`] reads, and whose it is.
+macro_rules! person {
+    ($table:ident) => {
+        columns!($table: tenant_id, id, display_name, roles, created_at)
+    };
+}
+
+/// What [`rows::access_token`] reads.
+macro_rules! access_token {
+    ($table:ident) => {
+        columns!($table: sha256, user_id, note, created_by, created_at, revoked_at)
+    };
+}
+
+/// What [`rows::connector`] reads.
+macro_rules! connector {
+    ($table:ident) => {
+        columns!($table: tenant_id, id, name, waba_id, portfolio_id, currency_code, time_zone,
+            graph_token, created_at)
+    };
+}
+
+/// What [`rows::number`] reads.
+macro_rules! number {
+    ($table:ident) => {
+        columns!($table: id, connector_id, phone, verified_name, flow_id, created_at)
+    };
+}
+
 /// Everything about numbers; see [`rows::number_record`].
-const NUMBER_RECORDS: &str = "SELECT c.*, n.id AS n_id, n.phone AS n_phone, \
-     n.verified_name AS n_verified_name, n.flow_id AS n_flow_id, n.created_at AS n_created_at \
-     FROM number n JOIN connector c ON c.tenant_id = n.tenant_id AND c.id = n.connector_id";
+const NUMBER_RECORDS: &str = concat!(
+    "SELECT ",
+    connector!(c),
+    ", n.id AS n_id, n.phone AS n_phone, n.verified_name AS n_verified_name, \
+     n.flow_id AS n_flow_id, n.created_at AS n_created_at \
+     FROM number n JOIN connector c ON c.tenant_id = n.tenant_id AND c.id = n.connector_id"
+);
 
 fn all<T>(rows: &[Row], read: impl Fn(&Row) -> Found<T>) -> Found<Vec<T>> {
     rows.iter().map(read).collect()
@@ -27,7 +73,7 @@ fn one<T>(row: Option<Row>, read: impl Fn(&Row) -> Found<T>) -> Found<Option<T>>
 
 /// A tenant.
 pub(crate) async fn tenant<'a>(on: impl Into<Target<'a>>, id: &str) -> Found<Option<Tenant>> {
-    let row = sql("SELECT * FROM tenant WHERE id = $1").bind(id);
+    let row = sql("SELECT id, name, plan, created_at FROM tenant WHERE id = $1").bind(id);
     one(row.fetch_optional(on).await?, rows::tenant)
 }
 
@@ -37,9 +83,13 @@ pub(crate) async fn user<'a>(
     tenant: &str,
     id: &str,
 ) -> Found<Option<User>> {
-    let row = sql("SELECT * FROM person WHERE tenant_id = $1 AND id = $2")
-        .bind(tenant)
-        .bind(id);
+    let row = sql(concat!(
+        "SELECT ",
+        person!(person),
+        " FROM person WHERE tenant_id = $1 AND id = $2"
+    ))
+    .bind(tenant)
+    .bind(id);
     one(row.fetch_optional(on).await?, rows::user)
 }
 
@@ -50,12 +100,16 @@ pub(crate) async fn users<'a>(
     after: &str,
     most: usize,
 ) -> Found<Vec<User>> {
-    let found = sql("SELECT * FROM person WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3")
-        .bind(tenant)
-        .bind(after)
-        .bind(most as i64)
-        .fetch_all(on)
-        .await?;
+    let found = sql(concat!(
+        "SELECT ",
+        person!(person),
+        " FROM person WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3"
+    ))
+    .bind(tenant)
+    .bind(after)
+    .bind(most as i64)
+    .fetch_all(on)
+    .await?;
     all(&found, rows::user)
 }
 
@@ -64,9 +118,12 @@ pub(crate) async fn token_owner<'a>(
     on: impl Into<Target<'a>>,
     sha256: &[u8],
 ) -> Found<Option<(String, User)>> {
-    let row = sql("SELECT p.* FROM access_token t \
-         JOIN person p ON p.tenant_id = t.tenant_id AND p.id = t.user_id \
-         WHERE t.sha256 = $1 AND t.revoked_at IS NULL")
+    let row = sql(concat!(
+        "SELECT ",
+        person!(p),
+        " FROM access_token t JOIN person p ON p.tenant_id = t.tenant_id AND p.id = t.user_id \
+         WHERE t.sha256 = $1 AND t.revoked_at IS NULL"
+    ))
     .bind(sha256)
     .fetch_optional(on)
     .await?;
@@ -81,10 +138,12 @@ pub(crate) async fn access_tokens<'a>(
     user: &str,
     (skip, most): (i64, usize),
 ) -> Found<Vec<AccessTokenInfo>> {
-    let found = sql(
-        "SELECT * FROM access_token WHERE tenant_id = $1 AND ($2 = '' OR user_id = $2) \
-         ORDER BY created_at, sha256 LIMIT $3 OFFSET $4",
-    )
+    let found = sql(concat!(
+        "SELECT ",
+        access_token!(access_token),
+        " FROM access_token WHERE tenant_id = $1 AND ($2 = '' OR user_id = $2) \
+         ORDER BY created_at, sha256 LIMIT $3 OFFSET $4"
+    ))
     .bind(tenant)
     .bind(user)
     .bind(most as i64)
@@ -100,9 +159,13 @@ pub(crate) async fn access_token<'a>(
     tenant: &str,
     id: &[u8],
 ) -> Found<Option<AccessTokenInfo>> {
-    let row = sql("SELECT * FROM access_token WHERE tenant_id = $1 AND substr(sha256, 1, 8) = $2")
-        .bind(tenant)
-        .bind(id);
+    let row = sql(concat!(
+        "SELECT ",
+        access_token!(access_token),
+        " FROM access_token WHERE tenant_id = $1 AND substr(sha256, 1, 8) = $2"
+    ))
+    .bind(tenant)
+    .bind(id);
     one(row.fetch_optional(on).await?, rows::access_token)
 }
 
@@ -112,9 +175,13 @@ pub(crate) async fn connector<'a>(
     tenant: &str,
     id: &str,
 ) -> Found<Option<OwnedConnector>> {
-    let row = sql("SELECT * FROM connector WHERE tenant_id = $1 AND id = $2")
-        .bind(tenant)
-        .bind(id);
+    let row = sql(concat!(
+        "SELECT ",
+        connector!(connector),
+        " FROM connector WHERE tenant_id = $1 AND id = $2"
+    ))
+    .bind(tenant)
+    .bind(id);
     one(row.fetch_optional(on).await?, rows::connector)
 }
 
@@ -123,7 +190,12 @@ pub(crate) async fn connector_of_waba<'a>(
     on: impl Into<Target<'a>>,
     waba_id: &str,
 ) -> Found<Option<OwnedConnector>> {
-    let row = sql("SELECT * FROM connector WHERE waba_id = $1").bind(waba_id);
+    let row = sql(concat!(
+        "SELECT ",
+        connector!(connector),
+        " FROM connector WHERE waba_id = $1"
+    ))
+    .bind(waba_id);
     one(row.fetch_optional(on).await?, rows::connector)
 }
 
@@ -134,13 +206,16 @@ pub(crate) async fn connectors<'a>(
     after: &str,
     most: usize,
 ) -> Found<Vec<Connector>> {
-    let found =
-        sql("SELECT * FROM connector WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3")
-            .bind(tenant)
-            .bind(after)
-            .bind(most as i64)
-            .fetch_all(on)
-            .await?;
+    let found = sql(concat!(
+        "SELECT ",
+        connector!(connector),
+        " FROM connector WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3"
+    ))
+    .bind(tenant)
+    .bind(after)
+    .bind(most as i64)
+    .fetch_all(on)
+    .await?;
     all(&found, |row| Ok(rows::connector(row)?.connector))
 }
 
@@ -150,9 +225,13 @@ pub(crate) async fn number<'a>(
     tenant: &str,
     id: &str,
 ) -> Found<Option<Number>> {
-    let row = sql("SELECT * FROM number WHERE tenant_id = $1 AND id = $2")
-        .bind(tenant)
-        .bind(id);
+    let row = sql(concat!(
+        "SELECT ",
+        number!(number),
+        " FROM number WHERE tenant_id = $1 AND id = $2"
+    ))
+    .bind(tenant)
+    .bind(id);
     one(row.fetch_optional(on).await?, rows::number)
 }
 
@@ -165,10 +244,12 @@ pub(crate) async fn numbers<'a>(
     after: &str,
     most: usize,
 ) -> Found<Vec<Number>> {
-    let found = sql(
-        "SELECT * FROM number WHERE tenant_id = $1 AND ($2 = '' OR connector_id = $2) \
-         AND id > $3 ORDER BY id LIMIT $4",
-    )
+    let found = sql(concat!(
+        "SELECT ",
+        number!(number),
+        " FROM number WHERE tenant_id = $1 AND ($2 = '' OR connector_id = $2) \
+         AND id > $3 ORDER BY id LIMIT $4"
+    ))
     .bind(tenant)
     .bind(connector)
     .bind(after)

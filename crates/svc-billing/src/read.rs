@@ -128,7 +128,8 @@ impl Store {
              CAST(SUM(amount_micros) AS BIGINT) AS amount_micros \
              FROM usage_record WHERE 1 = 1{conditions} GROUP BY 2, 3, 4, 5, 6, 7, 8 \
              UNION ALL SELECT 1, number_id, message_id, reason, wamid, '', '', occurred_at, 0, 0 \
-             FROM (SELECT * FROM unrated WHERE 1 = 1{conditions} \
+             FROM (SELECT number_id, message_id, reason, wamid, occurred_at \
+             FROM unrated WHERE 1 = 1{conditions} \
              ORDER BY occurred_at, number_id, wamid LIMIT {most}) AS listed \
              UNION ALL SELECT 2, '', '', '', '', '', '', COUNT(*), 0, 0 \
              FROM unrated WHERE 1 = 1{conditions}"

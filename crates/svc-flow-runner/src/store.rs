@@ -1,5 +1,6 @@
 //! The tables of the flow-runner and every query on them. Rows of `flow_version` are only ever
-//! inserted; a trigger refuses anything else.
+//! inserted; a trigger refuses anything else. Every column is named: PostgreSQL refuses a prepared
+//! `SELECT *` once a newer version has added a column.
 
 use core_types::Timestamp;
 use lib_proto::flow_runner::{Flow, FlowVersion};
@@ -154,11 +155,14 @@ pub(crate) async fn flow<'a>(
     tenant: &str,
     id: &str,
 ) -> Result<Option<FlowRow>, StorageError> {
-    let row = sql("SELECT * FROM flow WHERE tenant_id = $1 AND id = $2")
-        .bind(tenant)
-        .bind(id)
-        .fetch_optional(on)
-        .await?;
+    let row = sql(
+        "SELECT id, name, draft, revision, published_version, created_from, updated_at \
+         FROM flow WHERE tenant_id = $1 AND id = $2",
+    )
+    .bind(tenant)
+    .bind(id)
+    .fetch_optional(on)
+    .await?;
     row.as_ref().map(flow_row).transpose()
 }
 
@@ -188,13 +192,15 @@ pub(crate) async fn version<'a>(
     flow: &str,
     version: i64,
 ) -> Result<Option<VersionRow>, StorageError> {
-    let row =
-        sql("SELECT * FROM flow_version WHERE tenant_id = $1 AND flow_id = $2 AND version = $3")
-            .bind(tenant)
-            .bind(flow)
-            .bind(version)
-            .fetch_optional(on)
-            .await?;
+    let row = sql(
+        "SELECT flow_id, version, revision, definition, author, note, published_at \
+         FROM flow_version WHERE tenant_id = $1 AND flow_id = $2 AND version = $3",
+    )
+    .bind(tenant)
+    .bind(flow)
+    .bind(version)
+    .fetch_optional(on)
+    .await?;
     row.as_ref().map(version_row).transpose()
 }
 

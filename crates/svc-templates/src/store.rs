@@ -1,5 +1,7 @@
 //! The tables of the registry and every query on them. Reads run on the database or inside a
 //! transaction, which is alone while it lasts, on either engine and with any number of replicas.
+//! Every column is named: PostgreSQL refuses a prepared `SELECT *` once a newer version has added a
+//! column.
 
 use std::collections::BTreeMap;
 
@@ -111,6 +113,21 @@ pub(crate) struct Difference {
 /// A connector: tenant and id.
 pub(crate) type Key<'a> = (&'a str, &'a str);
 
+/// Templates, with what [`record`] reads.
+macro_rules! select_template {
+    () => {
+        "SELECT name, language, category, status, meta_id, components, quality, rejected_reason, \
+         parameter_format FROM template "
+    };
+}
+
+/// Readings, with what [`synced_row`] reads.
+macro_rules! select_synced {
+    () => {
+        "SELECT connector_id, waba_id, read_at FROM synced "
+    };
+}
+
 fn record(row: &Row) -> Result<Record, StorageError> {
     Ok(Record {
         name: row.get("name")?,
@@ -139,10 +156,10 @@ pub(crate) async fn template<'a>(
     (tenant, connector): Key<'_>,
     (name, language): (&str, &str),
 ) -> Result<Option<Record>, StorageError> {
-    let row = sql(
-        "SELECT * FROM template WHERE tenant_id = $1 AND connector_id = $2 AND name = $3 \
-         AND language = $4",
-    )
+    let row = sql(concat!(
+        select_template!(),
+        "WHERE tenant_id = $1 AND connector_id = $2 AND name = $3 AND language = $4"
+    ))
     .bind(tenant)
     .bind(connector)
     .bind(name)
@@ -179,12 +196,12 @@ pub(crate) async fn page<'a>(
     statuses: &[String],
     most: usize,
 ) -> Result<Vec<Record>, StorageError> {
-    let rows = sql(
-        "SELECT * FROM template WHERE tenant_id = $1 AND connector_id = $2 \
-         AND (name, language) > ($3, $4) \
+    let rows = sql(concat!(
+        select_template!(),
+        "WHERE tenant_id = $1 AND connector_id = $2 AND (name, language) > ($3, $4) \
          AND ($5 = 1 OR status IN (SELECT c0 FROM each($6) wanted)) \
-         ORDER BY name, language LIMIT $7",
-    )
+         ORDER BY name, language LIMIT $7"
+    ))
     .bind(tenant)
     .bind(connector)
     .bind(name)
@@ -202,19 +219,25 @@ pub(crate) async fn synced<'a>(
     on: impl Into<Target<'a>>,
     (tenant, connector): Key<'_>,
 ) -> Result<Option<Synced>, StorageError> {
-    let row = sql("SELECT * FROM synced WHERE tenant_id = $1 AND connector_id = $2")
-        .bind(tenant)
-        .bind(connector)
-        .fetch_optional(on)
-        .await?;
+    let row = sql(concat!(
+        select_synced!(),
+        "WHERE tenant_id = $1 AND connector_id = $2"
+    ))
+    .bind(tenant)
+    .bind(connector)
+    .fetch_optional(on)
+    .await?;
     row.as_ref().map(synced_row).transpose()
 }
 
 /// Connectors that must be read again.
 pub(crate) async fn stale<'a>(on: impl Into<Target<'a>>) -> Result<Vec<Synced>, StorageError> {
-    let rows = sql("SELECT * FROM synced WHERE stale <> 0 ORDER BY tenant_id, connector_id")
-        .fetch_all(on)
-        .await?;
+    let rows = sql(concat!(
+        select_synced!(),
+        "WHERE stale <> 0 ORDER BY tenant_id, connector_id"
+    ))
+    .fetch_all(on)
+    .await?;
     rows.iter().map(synced_row).collect()
 }
 
@@ -270,15 +293,7 @@ pub(crate) async fn replace(
     if last.is_some_and(|last| last.read_at > began.as_micros()) {
         return Ok(difference);
     }
-    let rows = sql("SELECT * FROM template WHERE tenant_id = $1 AND connector_id = $2")
-        .bind(key.0)
-        .bind(key.1)
-        .fetch_all(&mut tx)
-        .await?;
-    let known: BTreeMap<(String, String), Record> = rows
-        .iter()
-        .map(|row| Ok::<_, StorageError>(named(record(row)?)))
-        .collect::<Result<_, _>>()?;
+    let known = all(&mut tx, key).await?;
     let mut changed = Vec::new();
     for (name, record) in read {
         match known.get(name) {
@@ -313,6 +328,22 @@ pub(crate) async fn replace(
     lib_platform::failpoint!("templates.commit");
     tx.commit().await?;
     Ok(difference)
+}
+
+/// Every template of a connector, by name and language.
+async fn all(
+    tx: &mut Tx,
+    (tenant, connector): Key<'_>,
+) -> Result<BTreeMap<(String, String), Record>, StorageError> {
+    let rows = sql(concat!(
+        select_template!(),
+        "WHERE tenant_id = $1 AND connector_id = $2"
+    ))
+    .bind(tenant)
+    .bind(connector)
+    .fetch_all(tx)
+    .await?;
+    rows.iter().map(|row| Ok(named(record(row)?))).collect()
 }
 
 fn named(record: Record) -> ((String, String), Record) {

@@ -37,6 +37,11 @@ impl Filter {
     }
 }
 
+/// What [`entry`] reads. Every column is named: PostgreSQL refuses a prepared `SELECT *` once a newer
+/// version has added a column, and the replicas of this version would fail until they are replaced.
+const ENTRY: &str = "position, tenant, conversation_id, engagement_id, seq, recorded_at, \
+     number_id, waba_id, traceparent, event";
+
 /// At most `most` entries after `position`, in order; of any shard and event.
 pub(crate) async fn after(
     database: &Database,
@@ -50,13 +55,14 @@ pub(crate) async fn after(
         Engine::Postgres => "",
     };
     let text = if filter.conversation.is_empty() {
-        "SELECT * FROM event WHERE position > $1 AND ($2 = '' OR tenant = $2) \
-         AND ($3 = '' OR conversation_id = $3) AND ($4 = '' OR engagement_id = $4) \
-         ORDER BY position LIMIT $5"
-            .to_owned()
+        format!(
+            "SELECT {ENTRY} FROM event WHERE position > $1 AND ($2 = '' OR tenant = $2) \
+             AND ($3 = '' OR conversation_id = $3) AND ($4 = '' OR engagement_id = $4) \
+             ORDER BY position LIMIT $5"
+        )
     } else {
         format!(
-            "SELECT * FROM event {one}WHERE position > $1 AND ($2 = '' OR tenant = $2) \
+            "SELECT {ENTRY} FROM event {one}WHERE position > $1 AND ($2 = '' OR tenant = $2) \
              AND conversation_id = $3 AND conversation_id <> '' \
              AND ($4 = '' OR engagement_id = $4) ORDER BY seq LIMIT $5"
         )
