@@ -5,6 +5,7 @@
 
 mod deploy;
 mod observed;
+mod queries;
 mod scripts;
 
 use std::collections::BTreeSet;
