@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use lib_platform::Lifecycle;
-use lib_platform::partition::{Held, Holder, Work, share};
+use lib_platform::partition::{Held, Holder, Shares, Work, share};
 
 use lib_storage::lease::Member;
 use lib_storage::{
@@ -159,6 +159,24 @@ async fn the_second_process_of_a_name_ends_and_says_which_setting_is_wrong() {
     assert!(first_life.drained(live).await);
 }
 
+fn member(name: &str) -> Member {
+    Member {
+        name: name.to_owned(),
+        address: format!("http://{name}:1"),
+    }
+}
+
+/// A replica called `name` takes part in `work`.
+async fn join(database: &Database, work: Work, name: &str) -> (Lifecycle, Shares) {
+    let life = Lifecycle::new();
+    let run = |held: Held| async move {
+        held.lost().await;
+        Ok(())
+    };
+    let shares = share(work, database.leases(), &member(name), &life, run).await;
+    (life, shares)
+}
+
 /// A second replica with the same data, and what each of the two is told about the other.
 #[tokio::test]
 async fn parts_move_when_a_replica_comes_and_goes() {
@@ -171,22 +189,9 @@ async fn parts_move_when_a_replica_comes_and_goes() {
         name: "w",
         parts: 16,
     };
-    let join = async |name: &str| {
-        let life = Lifecycle::new();
-        let me = Member {
-            name: name.to_owned(),
-            address: format!("http://{name}:1"),
-        };
-        let run = |held: Held| async move {
-            held.lost().await;
-            Ok(())
-        };
-        let shares = share(work, database.leases(), &me, &life, run).await;
-        (life, shares)
-    };
-    let (ana_life, ana) = join("ana").await;
+    let (ana_life, ana) = join(&database, work, "ana").await;
     assert_eq!(ana.here().len(), 16, "alone it has everything at once");
-    let (ben_life, mut ben) = join("ben").await;
+    let (ben_life, mut ben) = join(&database, work, "ben").await;
     let settled = async {
         while ana.here().len() + ben.here().len() != 16 || ben.here().is_empty() {
             ben.changed().await;
@@ -231,28 +236,15 @@ async fn what_a_killed_process_held_is_nobodys_for_a_moment_only() {
         name: "w",
         parts: 16,
     };
-    let member = |name: &str| Member {
-        name: name.to_owned(),
-        address: format!("http://{name}:1"),
-    };
     // Ana held everything when she was killed; Ben had just come.
     let (ana, live, leases) = (member("ana"), Duration::from_secs(6), database.leases());
     let all: Vec<u16> = (0..work.parts).collect();
     leases.beat(work.name, &ana, live).await.unwrap();
     let held = leases.claim(work.name, &ana, live, &all).await.unwrap();
     assert_eq!(held.len(), 16);
-    let join = async |me: Member| {
-        let life = Lifecycle::new();
-        let run = |held: Held| async move {
-            held.lost().await;
-            Ok(())
-        };
-        let shares = share(work, database.leases(), &me, &life, run).await;
-        (life, shares)
-    };
-    let (ben_life, ben) = join(member("ben")).await;
+    let (ben_life, ben) = join(&database, work, "ben").await;
     // She is back under her name before her leases expire, and prolongs them.
-    let (ana_life, ana) = join(ana).await;
+    let (ana_life, ana) = join(&database, work, "ana").await;
     eventually(async || (ana.here().len() + ben.here().len() == 16).then_some(())).await;
     assert!(!ben.here().is_empty() && !ana.here().is_empty());
     for life in [ana_life, ben_life] {
