@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lib_proto::conversations::log_entry::Event;
-use lib_proto::conversations::{EngagementState, LogEntry};
+use lib_proto::conversations::{EngagementState, LogEntry, Message};
 
 use super::Case;
 use crate::survive::history::{Op, Outcome};
@@ -11,6 +11,7 @@ use crate::survive::history::{Op, Outcome};
 pub(super) fn check(case: &mut Case<'_>) {
     let mut broken = Vec::new();
     owners(case, &mut broken);
+    between(case, &mut broken);
     places(case, &mut broken);
     told_ok(case, &mut broken);
     offers(case, &mut broken);
@@ -55,18 +56,32 @@ fn owners(case: &Case<'_>, broken: &mut Broken) {
                 Some(Event::WrapUpStarted(_)) => wrapping = true,
                 Some(Event::MessageQueued(queued)) => {
                     let message = queued.message.clone().unwrap_or_default();
-                    let by_agent = case
-                        .stores
-                        .agents
-                        .iter()
-                        .any(|agent| agent.id == message.author);
-                    if by_agent && owner != Some(message.author.as_str()) {
+                    if by_agent(case, &message) && owner != Some(message.author.as_str()) {
                         let author = &message.author;
                         broken.push(("I21", format!("{engagement}: {author} wrote {}, owner {owner:?}, wrap-up {wrapping}", message.id)));
                     }
                 }
                 _ => {}
             }
+        }
+    }
+}
+
+fn by_agent(case: &Case<'_>, message: &Message) -> bool {
+    let mut agents = case.stores.agents.iter();
+    agents.any(|agent| agent.id == message.author)
+}
+
+/// I21: after the end of an engagement, and before the next, no agent has anything to say.
+fn between(case: &Case<'_>, broken: &mut Broken) {
+    for entry in &case.stores.log {
+        let Some(Event::MessageQueued(queued)) = &entry.event else {
+            continue;
+        };
+        let message = queued.message.clone().unwrap_or_default();
+        if entry.engagement_id.is_empty() && by_agent(case, &message) {
+            let (author, id) = (&message.author, &message.id);
+            broken.push(("I21", format!("{author} wrote {id} in no engagement")));
         }
     }
 }

@@ -360,7 +360,7 @@ fn parked(payload: &str) -> ParkedItem {
 type Break = fn(&mut World);
 
 /// For each invariant a way to break it.
-const BREAKS: [(&str, Break); 32] = [
+const BREAKS: [(&str, Break); 33] = [
     ("I1", |world| world.forget(|event| is_received(event, 2))),
     ("I2", |world| {
         world
@@ -447,6 +447,14 @@ const BREAKS: [(&str, Break); 32] = [
             ..sent("m1")
         };
         world.log("e2", 16, meant(&message));
+    }),
+    // From a tab that was left open after the engagement had ended.
+    ("I21", |world| {
+        let message = Message {
+            author: "ana".to_owned(),
+            ..sent("m1")
+        };
+        world.log("", 16, meant(&message));
     }),
     ("I22", |world| {
         world.stores.journals[0].postings[0].amount = money(4_999)
