@@ -2,13 +2,13 @@
 //! sentence when it fails: it is for tests.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use lib_platform::AuthorizedChannel;
 use lib_platform::channel::connect;
+use lib_testkit::servers::free_port;
 
 /// Longest wait for a start or an end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,13 +34,13 @@ pub fn program() -> PathBuf {
     path
 }
 
-/// An address of this machine that nobody listens on.
+/// An address of this machine that nobody listens on, also for a process that goes away and comes
+/// back.
 ///
 /// # Panics
-/// When the machine or the program does not do as told.
+/// When no port is free.
 pub fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").to_string()
+    format!("127.0.0.1:{}", free_port())
 }
 
 /// Where a process listens.

@@ -46,6 +46,9 @@ struct Args {
     /// What became of mutants, as JSON, for the report.
     #[arg(long)]
     mutants: Option<PathBuf>,
+    /// Only print the mutants there are, as a JSON array.
+    #[arg(long)]
+    list_mutants: bool,
     /// The commit the program under test was built from, when it is not the tree's, as
     /// `git describe --always --dirty --abbrev=12 --exclude '*'` writes it.
     #[arg(long)]
@@ -74,6 +77,11 @@ fn main() -> ExitCode {
 
 fn run_all() -> anyhow::Result<bool> {
     let args = Args::parse();
+    if args.list_mutants {
+        let patches = mutants::patches(Path::new("."))?;
+        println!("{}", serde_json::to_string(&patches)?);
+        return Ok(true);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(4)

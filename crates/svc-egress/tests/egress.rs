@@ -101,9 +101,7 @@ async fn a_server_error_is_ambiguous() {
 
 #[tokio::test]
 async fn a_refused_connection_means_not_sent() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", free.local_addr().unwrap());
-    drop(free);
+    let url = format!("http://127.0.0.1:{}", lib_testkit::servers::free_port());
     let mut world = World::started(&url).await;
     world.log.want(vec![text("cnv.m1", 1)]);
     let (wait, cause) = not_sent(world.outcome().await);

@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// name only those whose file name holds it.
     #[arg(long, num_args = 0..=1, default_missing_value = "")]
     mutants: Option<String>,
+    /// Go on from a long form that was broken off at the same commit.
+    #[arg(long, requires = "full")]
+    resume: bool,
     /// Print one JSON object at the end.
     #[arg(long)]
     json: bool,
@@ -51,6 +54,7 @@ pub(crate) fn quick() -> anyhow::Result<()> {
         scenario: Vec::new(),
         topology: None,
         mutants: None,
+        resume: false,
         json: false,
     })
 }
@@ -96,6 +100,11 @@ pub(crate) fn survive(args: &Args) -> anyhow::Result<()> {
         command.arg("--json");
     }
     if args.full && args.scenario.is_empty() {
+        let state = own.join("full.json");
+        if !args.resume {
+            let _ = std::fs::remove_file(&state);
+        }
+        command.arg("--state").arg(state);
         command
             .arg("--report")
             .arg(root().join("docs/RELIABILITY.md"));
@@ -127,13 +136,15 @@ fn commit() -> anyhow::Result<String> {
 }
 
 fn output(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.output().context("git cannot be run")?;
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output();
+    let output = output.with_context(|| format!("{name} cannot be run"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "git failed: {said}");
+    ensure!(output.status.success(), "{name} failed: {said}");
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// A mutant: its patch, and what its first lines say.
+/// A mutant: its patch, and what its first lines say (`Patch` of the harness).
 struct Mutant {
     patch: PathBuf,
     name: String,
@@ -145,43 +156,31 @@ struct Mutant {
 }
 
 impl Mutant {
-    fn read(patch: PathBuf) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(&patch)?;
+    /// From the list the harness prints.
+    fn read(listed: &Value) -> anyhow::Result<Self> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
         let field = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name));
-            line.map(|line| line.trim().to_owned())
-                .with_context(|| format!("{} says no `{name}`", patch.display()))
+            text(&listed[name]).with_context(|| format!("the harness told no `{name}`: {listed}"))
         };
+        let expect = listed["expect"].as_array().into_iter().flatten();
         Ok(Self {
-            name: patch
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
-            breaks: field("# Breaks:")?,
-            scenario: field("# Scenario:")?,
-            topology: field("# Topology:").unwrap_or_else(|_| "all-in-one".to_owned()),
-            expect: field("# Expect:")?
-                .split(',')
-                .map(|one| one.trim().to_owned())
-                .collect(),
-            patch,
+            patch: root().join(field("patch")?),
+            name: field("name")?,
+            breaks: field("breaks")?,
+            scenario: field("scenario")?,
+            topology: field("topology")?,
+            expect: expect.filter_map(text).collect(),
         })
     }
 }
 
 /// Builds each in a worktree of its own and lets its scenario run.
 fn mutants(own: &Path, wanted: &str) -> anyhow::Result<()> {
-    let folder = root().join("tests/survive/mutants");
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(&folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == "patch") {
-            all.push(Mutant::read(path)?);
-        }
-    }
+    let mut list = harness(own, &own.join("frontdesk"));
+    let list: Vec<Value> = serde_json::from_str(&output(list.arg("--list-mutants"))?)?;
+    let all = list.iter().map(Mutant::read);
+    let mut all = all.collect::<anyhow::Result<Vec<_>>>()?;
     all.retain(|mutant| mutant.name.contains(wanted));
-    all.sort_by(|one, other| one.name.cmp(&other.name));
     ensure!(!all.is_empty(), "there is no mutant of that name");
     // What is built is HEAD and a patch, whatever else has changed here.
     let commit = commit()?;

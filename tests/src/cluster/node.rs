@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use lib_testkit::servers::{Process, free_port};
+use lib_testkit::servers::Process;
 use rustix::process::Signal;
 
 use super::PATIENCE;
+use crate::process::free_address;
 
 /// Between looks at a process that starts or ends.
 const LOOK: Duration = Duration::from_millis(10);
@@ -39,10 +40,6 @@ pub struct Node {
     process: Option<Process>,
 }
 
-fn address() -> String {
-    format!("127.0.0.1:{}", free_port())
-}
-
 impl Node {
     pub(super) fn new(role: &'static str, replica: usize, folder: &Path) -> Self {
         let has_http = matches!(role, "ingress" | "sandbox");
@@ -54,9 +51,9 @@ impl Node {
         Self {
             role,
             replica,
-            grpc: address(),
-            http: has_http.then(address),
-            admin: address(),
+            grpc: free_address(),
+            http: has_http.then(free_address),
+            admin: free_address(),
             log,
             settings: BTreeMap::new(),
             process: None,

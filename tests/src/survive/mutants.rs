@@ -1,20 +1,24 @@
 //! The mutants of `tests/survive/mutants`: faults built into the product on purpose, and what became
 //! of each. A result counts only for the commit it was found at.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 /// What a patch's first lines say.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Patch {
+    /// Its file.
+    pub patch: PathBuf,
     /// Its file's name.
     pub name: String,
     /// What it breaks.
     pub breaks: String,
     /// The scenario that must catch it.
     pub scenario: String,
+    /// The installation it is run on.
+    pub topology: String,
     /// The invariants of which one must be broken: only those count.
     pub expect: Vec<String>,
 }
@@ -66,6 +70,7 @@ fn read(path: &Path) -> anyhow::Result<Patch> {
     };
     let expect = field("# Expect:")?;
     Ok(Patch {
+        patch: path.to_owned(),
         name: path
             .file_stem()
             .unwrap_or_default()
@@ -73,6 +78,7 @@ fn read(path: &Path) -> anyhow::Result<Patch> {
             .into_owned(),
         breaks: field("# Breaks:")?,
         scenario: field("# Scenario:")?,
+        topology: field("# Topology:")?,
         expect: expect.split(',').map(|one| one.trim().to_owned()).collect(),
     })
 }

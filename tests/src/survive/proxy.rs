@@ -49,7 +49,7 @@ impl Proxy {
     /// # Panics
     /// When no port is free.
     pub async fn start(target: String, seed: u64) -> Self {
-        let address = super::subject::address();
+        let address = crate::process::free_address();
         let listener = TcpListener::bind(&address).await.expect("a port is free");
         let proxy = Self {
             address,

@@ -30,7 +30,7 @@ use super::meta::{Line, Meta};
 use super::powerloss::Disk;
 use super::proxy::Proxy;
 use super::replicated::Replicated;
-use super::subject::{self, AllInOne, Subject};
+use super::subject::{AllInOne, Subject};
 
 /// Queues the flow routes to.
 pub const QUEUES: [&str; 2] = ["sales", "support"];
@@ -189,7 +189,7 @@ impl Run {
     ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let history = History::new(Some(&folder.join("history.jsonl")));
-        let graph_address = subject::address();
+        let graph_address = crate::process::free_address();
         let mut proxies = Vec::new();
         let mut graph_url = format!("http://{graph_address}");
         if setup.proxies {

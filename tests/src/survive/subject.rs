@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 use lib_platform::AuthorizedChannel;
 use lib_platform::channel::connect;
 use lib_storage::Storage;
-use lib_testkit::servers::free_port;
 
 use super::powerloss::Disk;
-use crate::process::{Addresses, program};
+use crate::process::{Addresses, free_address, program};
 
 /// Longest wait for a start, a stop or a signal's effect.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -102,10 +101,10 @@ impl AllInOne {
     pub fn new(folder: &Path, graph_url: &str, options: &[&str]) -> Self {
         Self {
             at: Addresses {
-                http: address(),
-                grpc: address(),
-                sandbox: address(),
-                admin: address(),
+                http: free_address(),
+                grpc: free_address(),
+                sandbox: free_address(),
+                admin: free_address(),
             },
             folder: folder.to_owned(),
             graph_url: graph_url.to_owned(),
@@ -289,12 +288,6 @@ fn watch_for_banner(output: ChildStdout) -> mpsc::Receiver<()> {
         }
     });
     runs
-}
-
-/// An address for a process that goes away and comes back: not one that somebody's outgoing
-/// connection could take meanwhile.
-pub fn address() -> String {
-    format!("127.0.0.1:{}", free_port())
 }
 
 /// Sends a signal to one process.

@@ -13,7 +13,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 
-use super::process::{Process, find_program, free_port};
+use super::ports::free_port;
+use super::process::{Process, find_program};
 
 /// Where Linux packages put the programs, which are not on the PATH.
 const FOLDERS: [&str; 5] = [

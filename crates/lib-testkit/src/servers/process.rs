@@ -1,10 +1,8 @@
 //! A server process that ends with the test.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -156,27 +154,6 @@ fn children(parent: u32) -> Vec<Pid> {
     list.split_whitespace()
         .filter_map(|id| Pid::from_raw(id.parse().ok()?))
         .collect()
-}
-
-/// A TCP port nobody listens on. It is not one that outgoing connections get, so that a server can
-/// come back to it after a while.
-///
-/// # Panics
-/// When all are taken.
-pub fn free_port() -> u16 {
-    const FIRST: u16 = 20_000;
-    const COUNT: u16 = 12_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Test processes start at different places, each goes on from there.
-    let start = std::process::id().wrapping_mul(101) as u16;
-    for _ in 0..COUNT {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = FIRST + start.wrapping_add(step) % COUNT;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no port is free");
 }
 
 /// The program `name`: on the PATH, in one of `folders`, or where `cargo xtask test` installs it.

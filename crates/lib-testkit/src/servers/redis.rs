@@ -9,7 +9,8 @@ use redis::{AsyncConnectionConfig, Client};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::process::{Process, find_program, free_port};
+use super::ports::free_port;
+use super::process::{Process, find_program};
 
 /// Which program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

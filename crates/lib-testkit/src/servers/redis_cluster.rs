@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::cmd;
 
-use super::process::free_port;
+use super::ports::free_port;
 use super::redis::{RedisOptions, RedisServer};
 use crate::within;
 

@@ -164,7 +164,7 @@ async fn w84_a_full_inbox_answers_503_and_takes_up_again() {
         ..config()
     };
     let peer = crate::peer::Peer::new();
-    let address = crate::site::free_address().await;
+    let address = crate::site::free_address();
     let site = Site::start_with(small, folder.path(), &address).await;
     assert_eq!(site.post(one("491511", "wamid.1")).await, 200);
     assert_eq!(site.post(one("491511", "wamid.2")).await, 200);

@@ -17,7 +17,7 @@ fn keys(ids: impl IntoIterator<Item = usize>) -> Vec<String> {
 #[tokio::test]
 async fn an_item_arrives_typed_with_its_trace() {
     let folder = tempfile::tempdir().unwrap();
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     let _log = peer.serve(&address).await;
     let site = Site::start(folder.path(), &address).await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -43,7 +43,7 @@ async fn an_item_arrives_typed_with_its_trace() {
 #[tokio::test]
 async fn w38_a_garbled_time_becomes_the_time_of_admission() {
     let folder = tempfile::tempdir().unwrap();
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     let _log = peer.serve(&address).await;
     let site = Site::start(folder.path(), &address).await;
     let mut late = message("491511", "wamid.1");
@@ -60,7 +60,7 @@ async fn w38_a_garbled_time_becomes_the_time_of_admission() {
 #[tokio::test]
 async fn while_the_log_is_down_admission_goes_on_and_order_holds() {
     let folder = tempfile::tempdir().unwrap();
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     let site = Site::start(folder.path(), &address).await;
     for n in 0..50 {
         assert_eq!(site.post(one("491511", &format!("wamid.{n}"))).await, 200);
@@ -80,7 +80,7 @@ async fn while_the_log_is_down_admission_goes_on_and_order_holds() {
 #[tokio::test]
 async fn duplicates_end_without_effect() {
     let folder = tempfile::tempdir().unwrap();
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     let _log = peer.serve(&address).await;
     let site = Site::start(folder.path(), &address).await;
     let posts = (0..20).map(|_| site.post(one("491511", "wamid.1")));
@@ -94,7 +94,7 @@ async fn duplicates_end_without_effect() {
 #[tokio::test]
 async fn after_a_crash_it_goes_on_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     // Each start leaves what it was at work on unfinished, many times over, and nothing is blamed.
     for round in 0..8 {
         let site = Site::start(folder.path(), &address).await;
@@ -113,7 +113,7 @@ async fn after_a_crash_it_goes_on_where_it_stopped() {
 #[tokio::test]
 async fn a_delivery_that_ended_the_process_five_times_is_parked_unread() {
     let folder = tempfile::tempdir().unwrap();
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     let file = folder.path().join("ingress.db");
     let inbox = EmbeddedInbox::open(&file).await.unwrap();
     let delivery = |n: usize| NewDelivery {
@@ -154,7 +154,7 @@ async fn a_delivery_that_ended_the_process_five_times_is_parked_unread() {
 #[tokio::test]
 async fn an_item_that_keeps_failing_is_parked_and_the_rest_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     peer.answers(|key| match key {
         "m:wamid.bad" => Answer::Retry,
         _ => Answer::Take,
@@ -181,7 +181,7 @@ async fn an_item_that_keeps_failing_is_parked_and_the_rest_goes_on() {
 #[tokio::test]
 async fn an_item_that_fails_whole_calls_is_found_and_parked() {
     let folder = tempfile::tempdir().unwrap();
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     peer.answers(|key| match key {
         "m:wamid.bad" => Answer::Fail,
         _ => Answer::Take,
@@ -204,7 +204,7 @@ async fn an_item_that_fails_whole_calls_is_found_and_parked() {
 #[tokio::test]
 async fn many_items_of_one_delivery_keep_their_order() {
     let folder = tempfile::tempdir().unwrap();
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     let _log = peer.serve(&address).await;
     let site = Site::start(folder.path(), &address).await;
     let messages = (0..1_000).map(|n| message("491511", &format!("wamid.{n}")));

@@ -72,7 +72,7 @@ fn keys(ids: impl IntoIterator<Item = usize>) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_replica_admits_and_one_hands_on_in_order() {
     let server = server().await;
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     let _log = peer.serve(&address).await;
     let a = Site::start_replica("a", &server, Profile::A, &address).await;
     let b = Site::start_replica("b", &server, Profile::A, &address).await;
@@ -124,7 +124,7 @@ async fn a_dead_reader_is_replaced_and_can_end_nothing_any_more() {
 #[tokio::test]
 async fn a_reader_that_is_refused_is_counted_and_reads_on_when_it_has_the_inbox_again() {
     let server = server().await;
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     let _log = peer.serve(&address).await;
     let site = Site::start_replica("a", &server, Profile::A, &address).await;
     site.insist(one("491511", "wamid.0")).await;
@@ -164,7 +164,7 @@ async fn who_leaves_in_good_order_casts_no_suspicion() {
 #[tokio::test]
 async fn a_killed_redis_is_503_and_everything_admitted_is_there_again() {
     let mut server = server().await;
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     let site = Site::start_replica("a", &server, Profile::A, &address).await;
     for n in 0..20 {
         site.insist(one("491511", &format!("wamid.{n}"))).await;
@@ -183,7 +183,7 @@ async fn a_killed_redis_is_503_and_everything_admitted_is_there_again() {
 #[tokio::test]
 async fn a_redis_that_hangs_is_503_and_used_again() {
     let server = server().await;
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     let _log = peer.serve(&address).await;
     let site = Site::start_replica("a", &server, Profile::A, &address).await;
     site.insist(one("491511", "wamid.0")).await;
@@ -200,7 +200,7 @@ async fn a_redis_that_hangs_is_503_and_used_again() {
 async fn a_full_redis_is_503_and_what_waits_still_ends() {
     let options = RedisOptions::default().with(&["--maxmemory", "6mb"]);
     let server = RedisServer::start(options).await;
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     let site = Site::start_replica("a", &server, Profile::A, &address).await;
     let large = |id: &str| {
         let mut large = message("491511", id);
@@ -257,7 +257,7 @@ async fn a_full_redis_is_503_and_what_waits_still_ends() {
 #[tokio::test]
 async fn scripts_that_redis_forgot_are_told_again() {
     let server = server().await;
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     let _log = peer.serve(&address).await;
     let site = Site::start_replica("a", &server, Profile::A, &address).await;
     for n in 0..5 {

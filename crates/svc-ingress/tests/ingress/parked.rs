@@ -9,7 +9,7 @@ use crate::peer::{Answer, Peer};
 use crate::site::{Site, delivery, free_address, message};
 
 async fn site(folder: &tempfile::TempDir) -> (Peer, Site, Host) {
-    let (peer, address) = (Peer::new(), free_address().await);
+    let (peer, address) = (Peer::new(), free_address());
     let log = peer.serve(&address).await;
     (peer, Site::start(folder.path(), &address).await, log)
 }

@@ -12,7 +12,6 @@ use lib_testkit::servers::RedisServer;
 use lib_testkit::{Host, SERVICE, context, eventually, user};
 use serde_json::{Value, json};
 use svc_ingress::Config;
-use tokio::net::TcpListener;
 
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const OLD_SECRET: &str = "fedcba9876543210fedcba9876543210";
@@ -37,9 +36,8 @@ pub(crate) fn config() -> Config {
 }
 
 /// A URL that nobody listens at and that can be served again and again.
-pub(crate) async fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+pub(crate) fn free_address() -> String {
+    format!("http://127.0.0.1:{}", lib_testkit::servers::free_port())
 }
 
 impl Site {

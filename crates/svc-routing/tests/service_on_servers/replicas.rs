@@ -53,6 +53,27 @@ impl Live {
     }
 }
 
+/// Ana's desk as soon as routing opens it again with a snapshot that is `meant`. Until then a desk
+/// may be refused, or end with its old hub before its first command goes out.
+async fn reopened(
+    world: &World,
+    meant: impl Fn(&pb::DeskSnapshot) -> bool,
+) -> (Desk, pb::DeskSnapshot) {
+    eventually(async || {
+        let mut desk = world.try_desk("ana").await.ok()?;
+        let open = pb::DeskCommand {
+            command_id: "reopened".to_owned(),
+            command: Some(Command::Open(pb::OpenDesk { capacity: 0 })),
+        };
+        desk.commands.send(open).await.ok()?;
+        match desk.message().await.ok()??.event? {
+            Event::Snapshot(snapshot) => meant(&snapshot).then_some((desk, snapshot)),
+            _ => None,
+        }
+    })
+    .await
+}
+
 /// A desk opened at `channel`, ready for work.
 async fn ready_at(world: &World, channel: AuthorizedChannel, agent: &str) -> Desk {
     let mut desk = world.desk_at(channel, agent).await.unwrap();
@@ -178,15 +199,8 @@ async fn a_running_service_whose_redis_was_emptied_reads_the_log_again() {
     live.empty().await;
     // The next commit finds its fence gone.
     world.queue("c2.e1");
-    let back = eventually(async || {
-        let mut desk = world.try_desk("ana").await.ok()?;
-        desk.send(Command::Open(pb::OpenDesk { capacity: 0 })).await;
-        match desk.message().await.ok()??.event? {
-            Event::Snapshot(snapshot) => Some(snapshot).filter(|it| !it.engagements.is_empty()),
-            _ => None,
-        }
-    });
-    assert_eq!(back.await.engagements[0].engagement_id, "c1.e1");
+    let (_ana, back) = reopened(&world, |it| !it.engagements.is_empty()).await;
+    assert_eq!(back.engagements[0].engagement_id, "c1.e1");
     world
         .state_when("sales", |state| state.waiting.len() == 1)
         .await;
@@ -209,15 +223,8 @@ async fn an_operator_rebuilds_all_replicas_with_one_call() {
     let refused = rebuild("boss").await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::PermissionDenied);
     assert_eq!(rebuild(lib_testkit::SERVICE).await.unwrap().parts, 8);
-    let back = eventually(async || {
-        let mut desk = world.try_desk("ana").await.ok()?;
-        desk.send(Command::Open(pb::OpenDesk { capacity: 0 })).await;
-        match desk.message().await.ok()??.event? {
-            Event::Snapshot(snapshot) => Some(snapshot).filter(|it| !it.engagements.is_empty()),
-            _ => None,
-        }
-    });
-    assert_eq!(back.await.engagements[0].engagement_id, "c1.e1");
+    let (_ana, back) = reopened(&world, |it| !it.engagements.is_empty()).await;
+    assert_eq!(back.engagements[0].engagement_id, "c1.e1");
     assert_eq!(sales_at(other.channel("boss")).await.unwrap().name, "Sales");
 }
 
@@ -237,15 +244,7 @@ async fn routing_outlives_a_redis_that_is_away_for_longer_than_a_commit_is_tried
     while ana.message().await.is_ok_and(|event| event.is_some()) {}
     let (_, live) = world.store.servers.as_mut().unwrap();
     live.restart().await;
-    let (mut ana, snapshot) = eventually(async || {
-        let mut desk = world.try_desk("ana").await.ok()?;
-        desk.send(Command::Open(pb::OpenDesk { capacity: 0 })).await;
-        match desk.message().await.ok()??.event? {
-            Event::Snapshot(snapshot) => Some((desk, snapshot)),
-            _ => None,
-        }
-    })
-    .await;
+    let (mut ana, snapshot) = reopened(&world, |_| true).await;
     assert!(ana.done().await.accepted);
     let owned = snapshot.engagements.iter();
     let owned: Vec<&str> = owned.map(|it| it.engagement_id.as_str()).collect();

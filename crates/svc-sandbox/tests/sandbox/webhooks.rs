@@ -215,9 +215,7 @@ async fn nothing_that_was_promised_is_lost_when_the_sandbox_stops() {
 #[tokio::test]
 async fn an_unreachable_business_gets_its_webhooks_when_it_is_back() {
     let folder = tempfile::tempdir().unwrap();
-    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = format!("127.0.0.1:{}", lib_testkit::servers::free_port());
     let config = Config {
         first_backoff: Duration::from_millis(20),
         ..Config::default()

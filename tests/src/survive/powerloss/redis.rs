@@ -22,7 +22,7 @@ const WRITING: Duration = Duration::from_millis(2_500);
 pub async fn run(folder: &Path, fsync: &str) -> anyhow::Result<Found> {
     std::fs::create_dir_all(folder.join("data"))?;
     let disk = Disk::build(folder, false);
-    let address = crate::survive::subject::address();
+    let address = crate::process::free_address();
     let mut server = start(folder, &address, fsync, &disk)?;
     wait(&address).await?;
     let until = Instant::now() + WRITING;
