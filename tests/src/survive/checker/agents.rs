@@ -148,8 +148,9 @@ fn places(case: &Case<'_>, broken: &mut Broken) {
     }
 }
 
-/// I17.
+/// I17: an agent who was told `ok` is in the log, once; one who was told nothing but `no` is not.
 fn told_ok(case: &Case<'_>, broken: &mut Broken) {
+    let mut answers: BTreeMap<(&str, &str), Vec<Outcome>> = BTreeMap::new();
     for entry in case.history {
         let Op::Desk {
             agent,
@@ -160,20 +161,29 @@ fn told_ok(case: &Case<'_>, broken: &mut Broken) {
         else {
             continue;
         };
-        if command != "accept" || entry.outcome != Outcome::Ok {
-            continue;
+        if command == "accept" {
+            let told = answers.entry((agent, offer)).or_default();
+            told.push(entry.outcome);
         }
+    }
+    for ((agent, offer), told) in answers {
         let assigned = case.stores.log.iter().filter(|entry| match &entry.event {
             Some(Event::EngagementAssigned(assigned)) => {
-                assigned.offer_id == *offer && assigned.agent_id == *agent
+                assigned.offer_id == offer && assigned.agent_id == agent
             }
             _ => false,
         });
         let times = assigned.count();
-        if times != 1 {
+        if told.contains(&Outcome::Ok) && times != 1 {
             broken.push((
                 "I17",
                 format!("{agent} was told `ok` for {offer}; the log says so {times} times"),
+            ));
+        }
+        if told.iter().all(|one| *one == Outcome::Fail) && times != 0 {
+            broken.push((
+                "I17",
+                format!("{agent} was told `no` for {offer}; the log gave it"),
             ));
         }
     }

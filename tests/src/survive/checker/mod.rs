@@ -58,7 +58,10 @@ pub const INVARIANTS: [(&str, &str); 32] = [
     ("I14", "a conversation's messages reach Graph in order"),
     ("I15", "an engagement never has two owners"),
     ("I16", "every engagement is in exactly one place"),
-    ("I17", "an accept told `ok` is in the log once"),
+    (
+        "I17",
+        "an accept told `ok` is in the log once, one told `no` is not",
+    ),
     (
         "I18",
         "an agent's load is the open engagements and within capacity",

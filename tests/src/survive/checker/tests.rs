@@ -360,7 +360,7 @@ fn parked(payload: &str) -> ParkedItem {
 type Break = fn(&mut World);
 
 /// For each invariant a way to break it.
-const BREAKS: [(&str, Break); 33] = [
+const BREAKS: [(&str, Break); 34] = [
     ("I1", |world| world.forget(|event| is_received(event, 2))),
     ("I2", |world| {
         world
@@ -429,6 +429,10 @@ const BREAKS: [(&str, Break); 33] = [
     ("I16", |world| world.stores.queues[0].waiting.clear()),
     ("I17", |world| {
         world.forget(|event| matches!(event, Event::EngagementAssigned(_)))
+    }),
+    ("I17", |world| {
+        let told = world.history.last_mut();
+        told.expect("an accept").outcome = Outcome::Fail;
     }),
     ("I18", |world| world.stores.agents[0].load = 3),
     ("I19", |world| {
