@@ -40,6 +40,20 @@ async fn a_cluster_of_three_is_complete() {
 }
 
 #[tokio::test]
+async fn a_replica_takes_over_in_a_cluster() {
+    let mut cluster = RedisCluster::start_with_replicas(RedisOptions::default(), 1).await;
+    assert_eq!(cluster.nodes.len(), 6);
+    let dead = cluster.primary_of("t1").await;
+    cluster.nodes[dead].kill();
+    cluster.taken_over(dead).await;
+    let heir = cluster.primary_of("t1").await;
+    assert!(heir != dead && cluster.nodes[heir].runs());
+    cluster.nodes[dead].restart().await;
+    cluster.complete().await;
+    assert_eq!(cluster.primary_of("t1").await, heir);
+}
+
+#[tokio::test]
 async fn postgres_keeps_its_data_over_a_kill() {
     let mut server = PostgresServer::start().await;
     let url = server.create_database().await;

@@ -117,6 +117,11 @@ impl RedisServer {
         self.process.as_ref().expect("the server runs")
     }
 
+    /// Whether it runs: not killed, or started again since.
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
+    }
+
     /// Kills it as a crash would. Its data stays as it is.
     pub fn kill(&mut self) {
         self.process = None;
