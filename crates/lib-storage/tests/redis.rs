@@ -187,6 +187,57 @@ async fn a_replica_in_step_makes_profile_b() {
 }
 
 #[tokio::test]
+async fn after_a_failover_the_servers_that_have_the_slots_are_checked() {
+    let mut cluster = RedisCluster::start_with_replicas(RedisOptions::default(), 1).await;
+    let redis = open(&cluster.url());
+    redis.check_durability(Profile::A).await.unwrap();
+    // One whose keys nothing here asks for, so that only the check can notice.
+    let used = cluster.primary_of("0").await;
+    let dead = (used + 1) % 3;
+    cluster.nodes[dead].kill();
+    let told = redis.check_durability(Profile::A).await.unwrap_err();
+    assert!(told.to_string().contains("cannot be reached"), "{told}");
+    cluster.taken_over(dead).await;
+    redis.check_durability(Profile::A).await.unwrap();
+    cluster.nodes[dead].restart().await;
+    cluster.complete().await;
+    redis.check_durability(Profile::A).await.unwrap();
+    // It is only a replica now: where nothing hangs on it, it is no matter that it dies again.
+    cluster.nodes[dead].kill();
+    redis.check_durability(Profile::A).await.unwrap();
+}
+
+#[tokio::test]
+async fn slots_without_a_server_are_not_passed_over() {
+    // The rest of such a Cluster goes on, and finds itself in order.
+    let options = RedisOptions::default().with(&["--cluster-require-full-coverage", "no"]);
+    let mut cluster = RedisCluster::start(options).await;
+    let redis = open(&cluster.url());
+    redis.check_durability(Profile::A).await.unwrap();
+    let dead = (cluster.primary_of("0").await + 1) % 3;
+    let id: String = {
+        let mut connection = cluster.nodes[dead].connect().await;
+        let id = cmd("CLUSTER").arg("MYID").to_owned();
+        id.query_async(&mut connection).await.unwrap()
+    };
+    cluster.nodes[dead].kill();
+    let told = redis.check_durability(Profile::A).await.unwrap_err();
+    assert!(told.to_string().contains("cannot be reached"), "{told}");
+    for node in cluster.nodes.iter().filter(|node| node.runs()) {
+        let forget = cmd("CLUSTER").arg("FORGET").arg(&id).to_owned();
+        forget.exec_async(&mut node.connect().await).await.unwrap();
+    }
+    // It is unfit all along, and this is why once the rest agree.
+    eventually(async || {
+        let told = redis.check_durability(Profile::A).await.unwrap_err();
+        told.to_string()
+            .contains("no server has slot")
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn access_is_named() {
     let options = RedisOptions::default().with(&["--requirepass", "secret"]);
     let server = RedisServer::start(options).await;

@@ -25,18 +25,27 @@ const SETTINGS: [&str; 5] = [
 
 impl Redis {
     /// Whether every server keeps what it confirms, as `profile` promises, and holds data that
-    /// this program knows.
+    /// this program knows. Of a Cluster these are the servers that have slots at this moment: who
+    /// has lost them to a replica is not looked at any more.
     ///
     /// # Errors
-    /// When a server cannot be reached, is not fit, or does not let itself be looked at.
+    /// When a server cannot be reached, is not fit, or does not let itself be looked at; when a
+    /// Cluster does not serve all of its slots.
     pub async fn check_durability(&self, profile: Profile) -> Result<(), RedisError> {
-        let primaries = self.servers.primaries(&self.shared).await?;
-        for server in &primaries {
+        let look = self.servers.look(&self.shared).await?;
+        for server in &look.primaries {
             let checked = self.check_server(server, profile).await;
-            checked.map_err(|problem| match primaries.len() {
-                1 => problem,
-                _ => RedisError::Unfit(format!("{}: {problem}", server.addr())),
+            checked.map_err(|problem| match (problem, self.servers.is_cluster()) {
+                (problem, false) => problem,
+                (RedisError::ReadOnly, true) => {
+                    RedisError::Cluster(format!("{} has just become a replica", server.addr()))
+                }
+                (problem, true) => RedisError::Unfit(format!("{}: {problem}", server.addr())),
             })?;
+        }
+        // After the servers, because one that is gone or unfit says more.
+        if let Some(problem) = look.problem {
+            return Err(RedisError::Cluster(problem));
         }
         if self.known_schema().await?.is_none() {
             let mark = cmd("HSETNX")

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline,
-    RedisError, RedisFuture, RedisResult, ServerErrorKind, Value, cmd,
+    RedisError, RedisFuture, RedisResult, ServerErrorKind, Value,
 };
 use tokio::time::Instant;
 
@@ -20,6 +22,23 @@ const CONNECT: Duration = Duration::from_secs(2);
 const ATTEMPT_STANDS: Duration = Duration::from_millis(100);
 /// Times a command is sent on to where its keys have moved.
 const REDIRECTS: u32 = 3;
+
+/// The servers that have keys.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// Each of them once.
+    pub(super) primaries: Vec<ConnectionInfo>,
+    /// Why they do not serve every key, where they do not.
+    pub(super) problem: Option<String>,
+}
+
+/// A Cluster as one of its servers sees it.
+struct View {
+    slots: Arc<SlotMap>,
+    /// The server finds that the Cluster works. One that was cut off, or has just started, does
+    /// not, and what it says of the slots may be long past.
+    serves: bool,
+}
 
 /// Which servers there are.
 #[derive(Debug)]
@@ -55,14 +74,27 @@ impl Servers {
         Ok(self.server(primary))
     }
 
-    /// Every server that has keys.
-    pub(super) async fn primaries(&self, pool: &Pool) -> RedisResult<Vec<ConnectionInfo>> {
+    /// Every server that has keys now. A Cluster is asked afresh: in an older map a server that has
+    /// died keeps its place, whoever took it over.
+    pub(super) async fn look(&self, pool: &Pool) -> RedisResult<Look> {
         if !self.address.cluster {
-            return Ok(self.address.seeds.clone());
+            return Ok(Look {
+                primaries: self.address.seeds.clone(),
+                problem: None,
+            });
         }
-        let slots = self.slots(pool).await?;
+        let View { slots, serves } = self.ask(pool).await?;
+        let problem = match slots.first_missing() {
+            _ if !serves => Some("no server that answers finds it in order".to_owned()),
+            Some(slot) => Some(format!("no server has slot {slot}")),
+            None => None,
+        };
         let primaries = slots.primaries().into_iter();
-        Ok(primaries.map(|primary| self.server(primary)).collect())
+        let primaries = primaries.map(|primary| self.server(primary)).collect();
+        if problem.is_none() {
+            *self.slots.lock().await = Some(slots);
+        }
+        Ok(Look { primaries, problem })
     }
 
     /// A server of the Cluster is reached like the first one, only elsewhere.
@@ -89,21 +121,28 @@ impl Servers {
         if let Some(slots) = &*known {
             return Ok(Arc::clone(slots));
         }
-        let mut problem = RedisError::from((
+        let slots = self.ask(pool).await?.slots;
+        *known = Some(Arc::clone(&slots));
+        Ok(slots)
+    }
+
+    /// Asks all seeds at once, so that one that is gone holds up nobody, and believes the first
+    /// that finds the Cluster in order; another only where there is none.
+    async fn ask(&self, pool: &Pool) -> RedisResult<View> {
+        let seeds = self.address.seeds.iter();
+        let mut asked: FuturesUnordered<_> = seeds.map(|seed| ask_for_slots(seed, pool)).collect();
+        let mut found = Err(RedisError::from((
             ErrorKind::ClusterConnectionNotFound,
             "no server of the Cluster answers",
-        ));
-        for seed in &self.address.seeds {
-            match ask_for_slots(seed, pool).await {
-                Ok(slots) => {
-                    let slots = Arc::new(slots);
-                    *known = Some(Arc::clone(&slots));
-                    return Ok(slots);
-                }
-                Err(error) => problem = error,
+        )));
+        while let Some(answer) = asked.next().await {
+            match answer {
+                Ok(view) if view.serves => return Ok(view),
+                Err(_) if found.is_ok() => {}
+                answer => found = answer,
             }
         }
-        Err(problem)
+        found
     }
 
     /// Keys have moved, or a server is gone.
@@ -112,23 +151,33 @@ impl Servers {
     }
 }
 
-async fn ask_for_slots(seed: &ConnectionInfo, pool: &Pool) -> RedisResult<SlotMap> {
+async fn ask_for_slots(seed: &ConnectionInfo, pool: &Pool) -> RedisResult<View> {
     let mut seat = pool.seat(seed).await?;
-    let ask = cmd("CLUSTER").arg("SLOTS").to_owned();
+    let mut ask = Pipeline::new();
+    ask.cmd("CLUSTER").arg("SLOTS");
+    ask.cmd("CLUSTER").arg("INFO");
     seat.connection.set_response_timeout(CONNECT);
-    let answer = match ask.query_async::<Value>(&mut seat.connection).await {
-        Ok(answer) => answer,
+    let sent = seat.connection.send_packed_commands(&ask, 0, ask.len());
+    let (slots, info) = match sent.await.map(Vec::into_iter) {
+        Ok(mut answers) => (answers.next(), answers.next()),
         Err(error) => {
             pool.discard(&seat, &error).await;
             return Err(error);
         }
     };
+    let slots = slots.unwrap_or(Value::Nil).extract_error()?;
+    // A user who may not ask for it gets an error, and believes everyone.
+    let info: Option<String> = info.and_then(|info| redis::from_redis_value(info).ok());
     let host = match seed.addr() {
         ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.as_str(),
         _ => "",
     };
-    let slots = SlotMap::read(&answer, host);
-    slots.ok_or_else(|| (ErrorKind::Parse, "CLUSTER SLOTS cannot be read").into())
+    let slots = SlotMap::read(&slots, host);
+    let slots = slots.ok_or((ErrorKind::Parse, "CLUSTER SLOTS cannot be read"))?;
+    Ok(View {
+        slots: Arc::new(slots),
+        serves: info.is_none_or(|info| !info.contains("cluster_state:fail")),
+    })
 }
 
 /// Connections, at most one to a server.

@@ -68,6 +68,24 @@ impl SlotMap {
         all.dedup();
         all
     }
+
+    /// The first slot that nobody has.
+    pub(super) fn first_missing(&self) -> Option<u16> {
+        let mut ranges: Vec<_> = self
+            .0
+            .iter()
+            .map(|(first, last, _)| (first, last))
+            .collect();
+        ranges.sort();
+        let next = ranges.into_iter().fold(0, |next, (first, last)| {
+            if *first > next {
+                next
+            } else {
+                next.max(last.saturating_add(1))
+            }
+        });
+        (next < SLOTS).then_some(next)
+    }
 }
 
 fn list(value: &Value) -> Option<&[Value]> {
@@ -112,6 +130,20 @@ mod tests {
         assert_eq!(map.primary(99), Some(&("a".to_owned(), 1)));
         assert_eq!(map.primary(100), Some(&("asked".to_owned(), 2)));
         assert_eq!(map.primaries().len(), 2);
+        assert_eq!(map.first_missing(), None);
         assert!(SlotMap::read(&Value::Nil, "asked").is_none());
+    }
+
+    #[test]
+    fn a_slot_that_nobody_has_is_found() {
+        let map = |ranges: &[(u16, u16)]| {
+            let ranges = ranges.iter();
+            let of = |&(first, last)| (first, last, ("a".to_owned(), 1));
+            SlotMap(ranges.map(of).collect())
+        };
+        assert_eq!(map(&[(200, 16_383), (0, 199)]).first_missing(), None);
+        assert_eq!(map(&[]).first_missing(), Some(0));
+        assert_eq!(map(&[(0, 99), (200, 16_383)]).first_missing(), Some(100));
+        assert_eq!(map(&[(0, 99), (100, 16_382)]).first_missing(), Some(16_383));
     }
 }
