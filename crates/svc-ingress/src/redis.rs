@@ -31,7 +31,8 @@ pub const TAG: &str = "i0";
 /// How long a group may take. Flushes of a busy disk have been seen to take 0.4 s; who waits longer
 /// is better told to come again.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(3);
-/// How long a replica may take to confirm a group (profile B), in ms.
+/// How long a replica may take to confirm that it has a group, and then that its disk has it
+/// (profile B), in ms.
 const REPLICA_MILLIS: u64 = 500;
 
 /// The inbox in Redis. Clones share it.
@@ -98,16 +99,12 @@ impl RedisInbox {
     }
 
     /// Waits until a replica has what was written before on the connection: on its disk where the
-    /// server can say so.
-    fn wait_command(&self) -> Cmd {
-        if self.only_wait.load(Ordering::Relaxed) {
-            let mut wait = cmd("WAIT");
-            wait.arg(1).arg(REPLICA_MILLIS);
-            wait
-        } else {
-            let mut wait = cmd("WAITAOF");
-            wait.arg(0).arg(1).arg(REPLICA_MILLIS);
-            wait
+    /// server can say so. Asked for its disk only, a replica answers before it has flushed what came
+    /// with the question, and again a second later; asked twice, it has flushed by the second time.
+    fn add_wait(&self, all: &mut Pipeline) {
+        all.cmd("WAIT").arg(1).arg(REPLICA_MILLIS);
+        if !self.only_wait.load(Ordering::Relaxed) {
+            all.cmd("WAITAOF").arg(0).arg(1).arg(REPLICA_MILLIS);
         }
     }
 
@@ -122,35 +119,24 @@ impl RedisInbox {
         }
         let waits = self.replicated && !group.admit.is_empty();
         if waits {
-            all.add_command(self.wait_command());
+            self.add_wait(&mut all);
         }
         let answers = self.writes.send(&all).await?;
         Ok(Answer::new(answers, transaction, group.ends.len()))
     }
 
-    /// Whether a replica confirmed what was admitted.
-    async fn confirmed(&self, waited: Option<Value>) -> Result<(), InboxError> {
-        let waited = match waited.map(Value::extract_error) {
-            Some(Err(error)) if error.to_string().contains("unknown command") => {
-                self.only_wait.store(true, Ordering::Relaxed);
-                let answer = self
-                    .wait_command()
-                    .query_async(&mut self.writes.clone())
-                    .await;
-                answer?
+    /// Whether a replica confirmed what was admitted, as the last answer to the wait says.
+    fn confirmed(&self, waited: Vec<Value>) -> Result<(), InboxError> {
+        let mut confirmed = true;
+        for answer in waited {
+            match answer.extract_error() {
+                Err(error) if error.to_string().contains("unknown command") => {
+                    self.only_wait.store(true, Ordering::Relaxed);
+                }
+                answer => confirmed = replicas(answer?) > 0,
             }
-            Some(answer) => answer?,
-            None => return Ok(()),
-        };
-        let replicas = match waited {
-            Value::Int(replicas) => replicas,
-            Value::Array(answer) => match answer.last() {
-                Some(Value::Int(replicas)) => *replicas,
-                _ => 0,
-            },
-            _ => 0,
-        };
-        if replicas > 0 {
+        }
+        if confirmed {
             Ok(())
         } else {
             Err(RedisError::Replicas.into())
@@ -176,6 +162,15 @@ impl RedisInbox {
             }),
             _ => Err(InboxError::Fenced),
         }
+    }
+}
+
+/// How many replicas have it: the answer to `WAIT`, or the second half of that to `WAITAOF`.
+fn replicas(waited: Value) -> i64 {
+    match waited {
+        Value::Int(replicas) => replicas,
+        Value::Array(mut answer) => answer.pop().map_or(0, replicas),
+        _ => 0,
     }
 }
 
@@ -250,7 +245,7 @@ impl Inbox for RedisInbox {
             });
         }
         if admitted.is_ok() {
-            admitted = self.confirmed(waited).await;
+            admitted = self.confirmed(waited);
         }
         Outcome {
             admitted,

@@ -35,11 +35,11 @@ pub(super) struct Answer {
     /// With the counts, if anything was admitted.
     pub(super) admitted: Result<Option<Counts>, InboxError>,
     pub(super) ends: Vec<Value>,
-    pub(super) waited: Option<Value>,
+    pub(super) waited: Vec<Value>,
 }
 
 impl Answer {
-    /// `transaction` commands admit, `ends` end deliveries; then there may be a wait.
+    /// `transaction` commands admit, `ends` end deliveries; then there may be waits.
     pub(super) fn new(answers: Vec<Value>, transaction: usize, ends: usize) -> Self {
         let mut rest = answers.into_iter();
         let admitted = if transaction == 0 {
@@ -50,7 +50,7 @@ impl Answer {
         Self {
             admitted,
             ends: rest.by_ref().take(ends).collect(),
-            waited: rest.next(),
+            waited: rest.collect(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod door;
 mod handing_on;
+mod in_cluster;
 mod in_redis;
 mod parked;
 mod peer;

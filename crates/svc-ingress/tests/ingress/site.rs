@@ -56,11 +56,21 @@ impl Site {
         profile: Profile,
         peer: &str,
     ) -> Self {
+        Self::start_replica_at(name, server.url(), profile, peer).await
+    }
+
+    /// The replica `name` of an installation whose `redis.url` is `url`.
+    pub(crate) async fn start_replica_at(
+        name: &str,
+        url: String,
+        profile: Profile,
+        peer: &str,
+    ) -> Self {
         let mut context = context(Path::new("/nonexistent"), &Clock::system(), peer);
         context.me.name = name.to_owned();
         context.storage = Storage::Servers(Servers {
             postgres: None,
-            redis: Some(RedisSettings { url: server.url() }),
+            redis: Some(RedisSettings { url }),
             profile,
         });
         Self::start_in(config(), context).await
