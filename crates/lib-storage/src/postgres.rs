@@ -233,8 +233,9 @@ pub(crate) async fn migrate(
 ) -> Result<(), StorageError> {
     let schema = &pool.schema;
     let mut tx = pool.begin_alone().await?;
+    // A step may take as long as its table is large; cut off, it would only begin again.
     let prepare = format!(
-        "CREATE SCHEMA IF NOT EXISTS {schema}; \
+        "SET LOCAL statement_timeout = 0; CREATE SCHEMA IF NOT EXISTS {schema}; \
          CREATE TABLE IF NOT EXISTS {schema}.schema_version (version BIGINT NOT NULL); \
          CREATE TABLE IF NOT EXISTS {schema}.lease (work TEXT NOT NULL, part BIGINT NOT NULL, \
          owner TEXT NOT NULL, address TEXT NOT NULL, fence BIGINT NOT NULL, \

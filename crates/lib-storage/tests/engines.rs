@@ -387,6 +387,26 @@ async fn a_wrong_password_and_a_missing_right_are_named() {
 }
 
 #[tokio::test]
+async fn a_migration_may_take_as_long_as_it_needs_and_nothing_else_may() {
+    let server = PostgresServer::start().await;
+    let storage = servers(&server.create_database().await);
+    let step = Migration {
+        version: 1,
+        name: "limits",
+        sql: "CREATE TABLE seen AS SELECT current_setting('statement_timeout') AS timeout",
+    };
+    let database = storage.database("notes", &[step]).await.unwrap();
+    let seen = async |text| -> String {
+        let mut tx = database.begin_concurrent().await.unwrap();
+        let row = sql(text).fetch_one(&mut tx).await.unwrap();
+        row.get(0).unwrap()
+    };
+    assert_eq!(seen("SELECT timeout FROM seen").await, "0");
+    let after = "SELECT current_setting('statement_timeout') AS timeout";
+    assert_eq!(seen(after).await, "1min");
+}
+
+#[tokio::test]
 async fn a_connection_lost_during_a_migration_is_no_wrong_migration() {
     let server = PostgresServer::start().await;
     let storage = servers(&server.create_database().await);

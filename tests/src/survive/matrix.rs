@@ -64,8 +64,8 @@ pub const TRIED: [Tried; 33] = [
     tried(
         "E3",
         "suspend",
-        "a sender lies 1 and 17 s, an attempt may take 15 s (also 30 s)",
-        "routing and conversations suspended; the count of fenced writes is not read",
+        "a sender lies 1 and 17 s, an attempt may take 15 s (also 30 s); with replicas each of conversations, routing, ingress and billing 17 s",
+        "the count of fenced writes is not read",
     ),
     tried("E4", "rolling", "each process in turn, 3 times (12)", "–"),
     tried(
@@ -102,8 +102,8 @@ pub const TRIED: [Tried; 33] = [
     tried(
         "E10",
         "power",
-        "the embedded stores' disk full for 3 s",
-        "a full disk under Redis or PostgreSQL",
+        "the embedded stores' disk full for 3 s; Redis' and PostgreSQL's in `servers-power`",
+        "–",
     ),
     tried(
         "E20",
@@ -301,13 +301,16 @@ pub const NOT_RUN: [NotRun; 22] = [
     ),
     not_run(
         "E22",
-        "serialization failures, deadlocks and PostgreSQL's full disk are not provoked",
+        "serialization failures and deadlocks are not provoked; PostgreSQL's full disk is, in `servers-power`",
         &[],
     ),
     not_run(
         "E33",
-        "a body from eight days ago is not tried; duplicates are remembered that long",
-        &[],
+        "a body from eight days ago: a test with a clock of its own; duplicates are remembered that long",
+        &[(
+            "crates/svc-conversations/tests/service/memory.rs",
+            "an_event_is_known_again_for_eight_days",
+        )],
     ),
     not_run(
         "E36",
@@ -330,15 +333,21 @@ pub const NOT_RUN: [NotRun; 22] = [
     ),
     not_run(
         "E43",
-        "secrets rotated under load: not tried; that the old and the new app secret pass together is tested",
-        &[(
-            "crates/svc-ingress/tests/ingress/door.rs",
-            "w03_w09_the_old_secret_and_capital_letters_are_fine",
-        )],
+        "secrets rotated under load: the service token and the app secret, replica by replica, in a test of the process topology; passwords of PostgreSQL and Redis and the operator's token are not",
+        &[
+            (
+                "tests/e2e/rotation.rs",
+                "secrets_are_rotated_while_a_customer_is_served",
+            ),
+            (
+                "crates/svc-ingress/tests/ingress/door.rs",
+                "w03_w09_the_old_secret_and_capital_letters_are_fine",
+            ),
+        ],
     ),
     not_run(
         "E44",
-        "migrations under load: not tried; stores of the first versions go on in tests",
+        "migrations under load: a replica of the old version works on while a step is taken, on a schema of the test's own; stores of the first versions go on in tests",
         SCHEMAS,
     ),
     not_run(
@@ -367,11 +376,17 @@ pub const NOT_RUN: [NotRun; 22] = [
     ),
     not_run(
         "K21",
-        "death half-way through a migration is not tried; a migration is one transaction, and one that fails is tested",
-        &[(
-            "crates/lib-storage/src/sqlite.rs",
-            "migrations_run_once_and_newer_files_are_refused",
-        )],
+        "death half-way through a migration: its connection is lost in a test; a migration is one transaction",
+        &[
+            (
+                "crates/lib-storage/tests/engines.rs",
+                "a_connection_lost_during_a_migration_is_no_wrong_migration",
+            ),
+            (
+                "crates/lib-storage/src/sqlite.rs",
+                "migrations_run_once_and_newer_files_are_refused",
+            ),
+        ],
     ),
     not_run("K22", "configuration is read at the start only", &[]),
     not_run(

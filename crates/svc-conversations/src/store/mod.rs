@@ -227,4 +227,31 @@ mod tests {
         assert_eq!(row.get::<i64>(0).unwrap(), i64::from(part_of("n1")));
         assert_eq!(row.text(1).unwrap(), "zoe");
     }
+
+    #[tokio::test]
+    async fn keys_are_forgotten_after_eight_days_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        let database = Database::open_file(&path, MIGRATIONS).await.unwrap();
+        let day = std::time::Duration::from_secs(24 * 3_600);
+        let now = core_types::Timestamp::from_seconds(1_795_370_000).unwrap();
+        let mut tx = database.begin().await.unwrap();
+        // More than are forgotten with one statement.
+        for number in 0..10_050_i64 {
+            let age = if number < 10_001 { 8 * day } else { 7 * day };
+            let at = now.minus(age).as_micros() - 1;
+            let row = sql("INSERT INTO dedupe (key, at) VALUES ($1, $2)");
+            let row = row.bind(format!("k{number}")).bind(at);
+            row.execute(&mut tx).await.unwrap();
+        }
+        let at = now.minus(8 * day).as_micros() - 1;
+        let row = sql("INSERT INTO idempotency VALUES ('acme', 'k', 'm', $1)");
+        row.bind(at).execute(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(commit::prune(&database, now).await.unwrap(), 10_002);
+        assert_eq!(commit::prune(&database, now).await.unwrap(), 0);
+        let left = sql("SELECT COUNT(*) FROM dedupe");
+        let left = left.fetch_one(&database).await.unwrap();
+        assert_eq!(left.get::<i64>(0).unwrap(), 49);
+    }
 }

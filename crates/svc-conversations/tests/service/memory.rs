@@ -44,6 +44,19 @@ async fn what_came_before_memory_began_is_known_all_the_same() {
     world.verify().await;
 }
 
+/// Meta delivers again for up to seven days.
+#[tokio::test]
+async fn an_event_is_known_again_for_eight_days() {
+    let mut world = World::start().await;
+    world.says("w1", ANN, "hi").await;
+    let almost = Duration::from_secs(8 * 24 * 3_600 - 600);
+    world.clock.advance(almost);
+    restarted(&mut world).await;
+    let again = world.text("w1", ANN, "hi");
+    assert_eq!(world.receive(vec![again]).await, [Outcome::Duplicate]);
+    world.verify().await;
+}
+
 #[tokio::test]
 async fn a_customer_of_before_is_no_new_one() {
     let mut world = World::start().await;

@@ -114,14 +114,24 @@ pub(super) async fn twice(plan: Plan, name: &str, row: &str) -> anyhow::Result<V
     run.finish(name, row).await
 }
 
-/// E3: shorter and longer than an attempt's lease.
+/// E3: shorter and longer than an attempt's lease; among replicas, also longer than any lease of a
+/// part, so that what comes back finds its work in other hands.
 pub(super) async fn suspend(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
-    let mut run = plan.start(Setup::default()).await?;
     let lies: &[u64] = plan.pick(&[1, 17], &[1, 17, 30]);
-    for &seconds in lies {
+    let others = match plan.topology {
+        Topology::AllInOne => &[][..],
+        Topology::Replicated => &["conversations", "routing", "ingress", "billing"],
+    };
+    let mut run = plan.start(Setup::default()).await?;
+    let mut strikes: Vec<(String, u64)> = Vec::new();
+    strikes.extend(lies.iter().map(|lie| (part(&run, "egress"), *lie)));
+    for role in others {
+        let parts = run.subject().parts_of(role);
+        strikes.extend(parts.into_iter().map(|part| (part, 17)));
+    }
+    for (part, seconds) in strikes {
         load(&mut run, 15, 5, Duration::from_millis(2_000));
         run.some_time(300, 1_500).await;
-        let part = part(&run, "egress");
         run.suspend(&part, Duration::from_secs(seconds)).await;
         run.wait_for_customers().await;
     }

@@ -112,7 +112,7 @@ pub const ALL: [Scenario; 21] = [
         NONE,
         BOTH,
         crashes::suspend,
-        "SIGSTOP of a sender, for a second and for longer than an attempt may take"
+        "SIGSTOP of a sender, for a second and for longer than an attempt may take; among replicas of each holder of parts"
     ),
     scenario!(
         "rolling",

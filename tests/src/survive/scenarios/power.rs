@@ -81,7 +81,8 @@ async fn full(run: &mut Run, disk: &Disk, part: &str) {
     ));
 }
 
-fn refusals(run: &Run) -> usize {
+/// Signed deliveries so far that were not taken.
+pub(super) fn refusals(run: &Run) -> usize {
     use crate::survive::history::{Op, Outcome};
     let entries = run.history.entries();
     let refused = entries.iter().filter(|entry| {

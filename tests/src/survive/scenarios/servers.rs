@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::power::slow;
+use super::power::{refusals, slow};
 use super::{Plan, Setup, Verdict, load};
+use crate::survive::powerloss::Disk;
 use crate::survive::run::Run;
 
 /// E6, E20, E21: `kill -9`, suspension, and PostgreSQL away for a while.
@@ -57,6 +58,26 @@ pub(super) async fn power(plan: Plan, name: &str, row: &str) -> anyhow::Result<V
     ));
     if let Some(disk) = run.disk.clone() {
         slow(&mut run, &disk, 50, "redis and postgres").await;
+        full(&mut run, &disk).await;
     }
     run.finish(name, row).await
+}
+
+/// E10, E22: no room under both for three seconds. A server may end itself over it; both are started
+/// again once there is room.
+async fn full(run: &mut Run, disk: &Disk) {
+    load(run, 10, 3, Duration::from_millis(2_500));
+    run.some_time(500, 800).await;
+    let before = refusals(run);
+    disk.fill(true);
+    run.once(12, Duration::from_millis(2_000));
+    run.some_time(2_500, 3_000).await;
+    let (refused, in_flight) = (refusals(run) - before, run.in_flight());
+    disk.fill(false);
+    for store in run_stores(run) {
+        run.kill(&store, Duration::from_millis(100), "").await;
+    }
+    run.wait_for_customers().await;
+    let kind = format!("the disk is full, {refused} deliveries refused");
+    run.note_fault(&kind, "redis and postgres", refused > 0, in_flight);
 }
