@@ -351,23 +351,34 @@ struct Reader {
 }
 
 impl Reader {
+    /// Reads, and again where there is no connection: nobody asks for the same a second time.
     async fn read(self, job: Job) -> News {
-        let read = match job {
-            Job::Load(conversation) => self.load(conversation).await,
-            Job::Templates => templates(&self.services).await.map(News::Templates),
-            _ => self.names().await,
-        };
-        read.unwrap_or_else(|status| News::Notice(format!("Not read: {}.", sentence(&status))))
+        let mut waits = WAITS.iter();
+        loop {
+            let read = match &job {
+                Job::Load(conversation) => self.load(conversation).await,
+                Job::Templates => templates(&self.services).await.map(News::Templates),
+                _ => self.names().await,
+            };
+            let status = match read {
+                Ok(news) => return news,
+                Err(status) => status,
+            };
+            match waits.next() {
+                Some(wait) if is_transport(&status) => tokio::time::sleep(*wait).await,
+                _ => return News::Notice(format!("Not read: {}.", sentence(&status))),
+            }
+        }
     }
 
-    async fn load(&self, conversation: String) -> Result<News, Status> {
+    async fn load(&self, conversation: &str) -> Result<News, Status> {
         let mut client = ConversationServiceClient::new(self.services.conversations.clone());
         let request = GetConversationRequest {
-            id: conversation.clone(),
+            id: conversation.to_owned(),
         };
         let window = client.get_conversation(request).await?.into_inner().window;
         let request = ListMessagesRequest {
-            conversation_id: conversation.clone(),
+            conversation_id: conversation.to_owned(),
             page_size: HISTORY,
             newest_first: true,
             ..Default::default()
@@ -375,7 +386,7 @@ impl Reader {
         let mut messages = client.list_messages(request).await?.into_inner().messages;
         messages.reverse();
         Ok(News::History {
-            conversation,
+            conversation: conversation.to_owned(),
             messages,
             window,
         })

@@ -23,6 +23,8 @@ pub(crate) struct Said {
     pub(crate) fate: Fate,
     /// Why it was not delivered.
     pub(crate) trouble: Option<String>,
+    /// Heard of before the log was followed anew.
+    past: bool,
 }
 
 /// What became of a message we sent.
@@ -127,15 +129,23 @@ impl Open {
         words.join(" · ")
     }
 
+    /// The log is followed anew. Meanwhile it may have been restored from a backup: what came after
+    /// that is not in it any more, and the next messages get the same ids. So what was heard before
+    /// stands only until the history is here.
+    pub(crate) fn log_stands(&mut self) {
+        self.said.iter_mut().for_each(|said| said.past = true);
+    }
+
     /// Takes the fetched history in. What arrived while it was being fetched stays. Returns how many
     /// messages of the customer are new, where something was known before.
     pub(crate) fn set_history(&mut self, messages: &[Message], window: Option<Window>) -> usize {
         let mut said: Vec<Said> = messages.iter().map(Said::of).collect();
-        let known = |id: &str| self.said.iter().any(|known| known.id == id);
-        let new = said.iter().filter(|said| !said.own && !known(&said.id));
+        let known = |said: &Said| self.said.iter().any(|known| known.is(said));
+        let new = said.iter().filter(|said| !said.own && !known(said));
         let new = if self.loaded { new.count() } else { 0 };
         let oldest = said.first().map(|first| first.at);
-        for earlier in std::mem::take(&mut self.said) {
+        let earlier = std::mem::take(&mut self.said).into_iter();
+        for earlier in earlier.filter(|earlier| !earlier.past) {
             match said.iter_mut().find(|said| said.id == earlier.id) {
                 Some(said) => said.get_further(earlier.fate, earlier.trouble),
                 None if oldest.is_none_or(|oldest| earlier.at >= oldest) => said.push(earlier),
@@ -188,6 +198,7 @@ impl Open {
     }
 
     fn add(&mut self, message: &Message) {
+        self.said.retain(|said| !said.past || said.id != message.id);
         if !self.said.iter().any(|known| known.id == message.id) {
             self.said.push(Said::of(message));
         }
@@ -234,7 +245,13 @@ impl Said {
             own: message.direction() != Direction::Inbound,
             fate: fate(message.send_state(), message.status()),
             trouble: trouble(&message.errors),
+            past: false,
         }
+    }
+
+    /// Whether both are one message: after a restore another may have its id.
+    fn is(&self, other: &Self) -> bool {
+        self.id == other.id && self.at == other.at
     }
 
     /// Unknown may be cleared up by a status; otherwise a message only gets further.
@@ -338,8 +355,39 @@ mod tests {
             0,
             "nothing was known before"
         );
-        let texts: Vec<_> = open.said.iter().map(|said| said.text.as_str()).collect();
-        assert_eq!(texts, ["old", "new"]);
+        assert_eq!(texts(&open), ["old", "new"]);
+    }
+
+    fn texts(open: &Open) -> Vec<&str> {
+        open.said.iter().map(|said| said.text.as_str()).collect()
+    }
+
+    #[test]
+    fn a_restored_log_may_give_a_message_the_id_of_one_it_has_lost() {
+        let mut open = Open::new(DeskEngagement::default());
+        let kept = message("m1", "kept", Direction::Inbound);
+        let lost = message("m2", "lost", Direction::Outbound);
+        open.set_history(&[kept.clone(), lost], None);
+        open.log_stands();
+        assert_eq!(texts(&open), ["kept", "lost"], "until the history is here");
+        assert_eq!(open.apply(&received("m2")), Taken::Written);
+        assert_eq!(texts(&open), ["kept", "new"]);
+        // Asked for before the message came.
+        open.set_history(&[kept], None);
+        assert_eq!(texts(&open), ["kept", "new"]);
+        open.log_stands();
+        open.set_history(&[], None);
+        assert!(open.said.is_empty(), "what the log has lost is not shown");
+    }
+
+    #[test]
+    fn what_a_restored_log_was_told_before_it_was_followed_counts_as_new() {
+        let mut open = Open::new(DeskEngagement::default());
+        let mut message = message("m1", "lost", Direction::Inbound);
+        open.set_history(std::slice::from_ref(&message), None);
+        open.log_stands();
+        message.sent_at = Some(lib_proto::timestamp_to_proto(Timestamp::from_micros(1)));
+        assert_eq!(open.set_history(&[message], None), 1);
     }
 
     #[test]

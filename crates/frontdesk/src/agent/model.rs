@@ -180,9 +180,12 @@ impl Desk {
         match news {
             News::Desk(event) => return self.apply_desk(*event),
             News::LogStands => {
-                let all = self.open.iter();
+                let all = self.open.iter_mut();
                 return all
-                    .map(|open| Job::Load(open.engagement.conversation_id.clone()))
+                    .map(|open| {
+                        open.log_stands();
+                        Job::Load(open.engagement.conversation_id.clone())
+                    })
                     .collect();
             }
             News::Log(entry) => return self.apply_log(&entry),

@@ -133,6 +133,25 @@ fn messages_elsewhere_are_marked_unread_until_looked_at() {
 }
 
 #[test]
+fn when_the_log_is_followed_anew_all_is_fetched_and_no_message_is_taken_for_an_old_one() {
+    let mut desk = desk();
+    desk.apply(assigned("a"));
+    desk.apply(assigned("b"));
+    desk.apply(received("a", "m1"));
+    let jobs = desk.apply(News::LogStands);
+    let loads = jobs.iter().filter(|job| matches!(job, Job::Load(_)));
+    assert_eq!(loads.count(), 2, "{jobs:?}");
+    // Another message: the log was restored, and m1 is not in it.
+    desk.apply(received("a", "m1"));
+    desk.apply(News::History {
+        conversation: "c-a".into(),
+        messages: Vec::new(),
+        window: None,
+    });
+    assert_eq!(desk.open[0].said.len(), 1);
+}
+
+#[test]
 fn an_expired_offer_says_why_the_agent_is_not_ready_until_ready_again() {
     let mut desk = desk();
     let offer = Offer {
