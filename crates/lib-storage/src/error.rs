@@ -4,12 +4,12 @@
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// It cannot be opened.
-    #[error("cannot open the database {database}: {source}{}", remedy(.source))]
+    #[error("cannot open the database {database}: {}", told(.cause))]
     Open {
         /// Which one: a file, or host, port and name. Never a password.
         database: String,
-        /// Why.
-        source: sqlx::Error,
+        /// Why. Not the source, which would be told once more.
+        cause: sqlx::Error,
     },
     /// The address of a database server cannot be read.
     #[error(
@@ -28,7 +28,7 @@ pub enum StorageError {
         problem: String,
     },
     /// A migration failed; nothing of it was kept.
-    #[error("migration {version} ({name}) of {database} failed: {source}{}", remedy(.source))]
+    #[error("migration {version} ({name}) of {database} failed: {}", told(.cause))]
     Migrate {
         /// Which one.
         database: String,
@@ -37,7 +37,7 @@ pub enum StorageError {
         /// Its name.
         name: &'static str,
         /// Why.
-        source: sqlx::Error,
+        cause: sqlx::Error,
     },
     /// The database was written by a newer Frontdesk.
     #[error(
@@ -53,8 +53,8 @@ pub enum StorageError {
         known: i64,
     },
     /// A query failed.
-    #[error("the database refused: {}{}", .0, remedy(.0))]
-    Query(#[from] sqlx::Error),
+    #[error("the database refused: {}", told(.0))]
+    Query(sqlx::Error),
     /// The lease under which the work was begun is another's now; nothing was written.
     #[error("partition {partition} of {group} belongs to another replica now")]
     Fenced {
@@ -73,6 +73,12 @@ pub enum StorageError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+impl From<sqlx::Error> for StorageError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Query(error)
+    }
 }
 
 impl StorageError {
@@ -98,8 +104,8 @@ impl StorageError {
     /// Whether the database is away, full or busy at the moment: the same thing may be tried again.
     pub fn is_passing(&self) -> bool {
         let (Self::Query(error)
-        | Self::Open { source: error, .. }
-        | Self::Migrate { source: error, .. }) = self
+        | Self::Open { cause: error, .. }
+        | Self::Migrate { cause: error, .. }) = self
         else {
             return false;
         };
@@ -124,6 +130,19 @@ impl StorageError {
             Self::Migrate { .. } => !self.is_passing(),
             _ => false,
         }
+    }
+}
+
+/// An error and what to do about it. A server's own words come with their code, and without the line
+/// of its source.
+fn told(error: &sqlx::Error) -> String {
+    let remedy = remedy(error);
+    match error {
+        sqlx::Error::Database(refused) => {
+            let code = refused.code().unwrap_or_default();
+            format!("{} ({code}){remedy}", refused.message())
+        }
+        _ => format!("{error}{remedy}"),
     }
 }
 
@@ -156,7 +175,10 @@ fn code_remedy(code: &str) -> &'static str {
     match code {
         "28P01" | "28000" => "; check user and password in postgres.url",
         "3D000" => "; create the database, or correct its name in postgres.url",
-        "42501" => "; grant the role CREATE on the database and ownership of its schemas",
+        "42501" => {
+            "; grant the role CREATE on the database and ownership of its schemas, or make it a \
+             member of the role that has both: GRANT owner TO role"
+        }
         "25006" => "; this is a read-only replica: point postgres.url at the primary",
         "53100" => "; the server's disk is full: free space, nothing was lost",
         "53300" => "; raise max_connections or lower postgres.connections",
@@ -190,11 +212,11 @@ mod tests {
 
     #[test]
     fn a_migration_that_was_broken_off_is_tried_again_and_a_wrong_one_is_not() {
-        let migrate = |source| StorageError::Migrate {
+        let migrate = |cause| StorageError::Migrate {
             database: "notes".to_owned(),
             version: 1,
             name: "notes",
-            source,
+            cause,
         };
         let broken = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "closed");
         let broken = migrate(sqlx::Error::Io(broken));

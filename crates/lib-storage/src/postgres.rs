@@ -99,14 +99,14 @@ impl PostgresPool {
                 ("plan_cache_mode", "force_generic_plan"),
             ]);
         let server: Arc<str> = settings.server().into();
-        let failed = |source| StorageError::Open {
+        let failed = |cause| StorageError::Open {
             database: server.to_string(),
-            source,
+            cause,
         };
         // A pool tries again until its patience ends, and then does not say why.
         match tokio::time::timeout(ACQUIRE, options.connect()).await {
             Ok(Ok(first)) => first.close().await.map_err(failed)?,
-            Ok(Err(source)) => return Err(failed(source)),
+            Ok(Err(cause)) => return Err(failed(cause)),
             Err(_) => return Err(failed(sqlx::Error::PoolTimedOut)),
         }
         let pool = PgPoolOptions::new()
@@ -246,9 +246,9 @@ pub(crate) async fn migrate(
     sqlx::raw_sql(AssertSqlSafe(prepare))
         .execute(&mut *tx)
         .await
-        .map_err(|source| StorageError::Open {
+        .map_err(|cause| StorageError::Open {
             database: pool.server.to_string(),
-            source,
+            cause,
         })?;
     let found: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM schema_version")
         .fetch_one(&mut *tx)
@@ -263,11 +263,11 @@ pub(crate) async fn migrate(
     }
     for migration in migrations.iter().filter(|step| step.version > found) {
         let Migration { version, name, .. } = *migration;
-        let failed = |source| StorageError::Migrate {
+        let failed = |cause| StorageError::Migrate {
             database: format!("{}, schema {schema}", pool.server),
             version,
             name,
-            source,
+            cause,
         };
         sqlx::raw_sql(AssertSqlSafe(migration.text(Engine::Postgres)))
             .execute(&mut *tx)

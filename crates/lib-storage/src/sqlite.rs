@@ -54,9 +54,9 @@ impl SqliteFile {
                 })
                 .connect_with(options)
                 .await;
-            pool.map_err(|source| StorageError::Open {
+            pool.map_err(|cause| StorageError::Open {
                 database: path.display().to_string(),
-                source,
+                cause,
             })
         };
         let writer = open(1, options.clone()).await?;
@@ -122,11 +122,11 @@ impl SqliteFile {
         {
             let Migration { version, name, .. } = *migration;
             let sql = migration.text(Engine::Sqlite);
-            let failed = |source| StorageError::Migrate {
+            let failed = |cause| StorageError::Migrate {
                 database: path.display().to_string(),
                 version,
                 name,
-                source,
+                cause,
             };
             sqlx::raw_sql(AssertSqlSafe(sql))
                 .execute(&mut *tx)

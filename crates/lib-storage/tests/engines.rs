@@ -379,11 +379,13 @@ async fn a_wrong_password_and_a_missing_right_are_named() {
     );
     assert!(!error.contains("hunter22"), "{error}");
     let error = servers(&app("right")).database("notes", NOTES).await;
-    let error = error.unwrap_err().to_string();
+    let error = format!("{:#}", anyhow::Error::from(error.unwrap_err()));
     assert!(
         error.contains("grant the role CREATE on the database"),
         "{error}"
     );
+    assert_eq!(error.matches("permission denied").count(), 1, "{error}");
+    assert!(!error.contains("at line"), "{error}");
 }
 
 #[tokio::test]
