@@ -80,6 +80,10 @@ impl Caller {
     pub fn tenant(&self) -> Result<&TenantId, Refusal> {
         match self {
             Self::User { tenant, .. } => Ok(tenant),
+            Self::Service { name } if name == OPERATOR => Err(Refusal::forbidden(format!(
+                "this call is about one tenant: name it in the metadata `{FOR_TENANT}`, or use a \
+                 user's credential"
+            ))),
             Self::Service { .. } => Err(Refusal::forbidden(
                 "this call is for a tenant's users; use a user's credential",
             )),
@@ -279,4 +283,20 @@ fn on_behalf(caller: Caller, headers: &http::HeaderMap) -> Result<Caller, Status
         user: OPERATOR.to_owned(),
         roles: BTreeSet::from([Role::Administrator]),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_has_no_tenant_and_the_operator_is_told_how_to_name_one() {
+        let told = |name: &str| {
+            let name = name.to_owned();
+            let refusal = Caller::Service { name }.tenant().unwrap_err();
+            Status::from(refusal).message().to_owned()
+        };
+        assert!(told(OPERATOR).contains("name it in the metadata `frontdesk-tenant`"));
+        assert!(!told("egress").contains(FOR_TENANT));
+    }
 }

@@ -9,7 +9,7 @@ use lib_platform::{AuthorizedChannel, Lifecycle};
 use lib_proto::conversations::WatchRequest;
 use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
 use lib_proto::conversations::{LogEntry, WatchResponse};
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use crate::backoff::Backoff;
 use crate::facts::fact_of;
@@ -73,6 +73,11 @@ pub(crate) async fn run(
         };
         let cause = match outcome {
             Ok(()) => "the stream ended".to_owned(),
+            // The only thing in the request that can be wrong is our place.
+            Err(status) if status.code() == Code::InvalidArgument => format!(
+                "{}; was the log restored from a backup? Then call RoutingService/RebuildRouting",
+                status.message()
+            ),
             Err(status) => status.to_string(),
         };
         backoff
