@@ -68,6 +68,7 @@ fn a_role_names_every_mistake_and_starts_nothing() {
     // The check says the same, for people and for programs.
     let output = run(&["config", "check", "--role", "egress"], &env);
     assert_eq!(output.status.code(), Some(CONFIG));
+    assert!(!text(&output.stderr).contains("Nothing was started"));
     let output = run(&["config", "check", "--role", "egress", "--json"], &env);
     assert_eq!(output.status.code(), Some(CONFIG));
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -216,4 +217,13 @@ fn a_health_check_that_nobody_answers_fails_and_says_where() {
     let output = run(&["health", "--admin", &admin], &[]);
     assert_eq!(output.status.code(), Some(UNAVAILABLE));
     assert!(text(&output.stderr).contains(&admin));
+    for wrong in ["127.0.0.1:9090", "http://127.0.0.1:9090/readyz"] {
+        let output = run(&["health", "--admin", wrong], &[]);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(CONFIG), "{error}");
+        assert!(
+            error.contains("FRONTDESK_ADMIN_URL") && error.contains("write http://host:port"),
+            "{error}"
+        );
+    }
 }

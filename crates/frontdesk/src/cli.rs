@@ -126,7 +126,14 @@ pub(crate) struct ServerArgs {
     pub(crate) server: String,
 }
 
+/// Never an option: every user of the machine sees those.
+const TOKEN_HELP: &str = "The access token is the variable FRONTDESK_TOKEN: what `frontdesk seed \
+                          --tokens` or AccountService.CreateAccessToken printed. Without it, the \
+                          demo tenant's well-known one is shown, which an installation accepts \
+                          in development only (development.tokens).";
+
 #[derive(Clone, Debug, Args)]
+#[command(after_help = TOKEN_HELP)]
 pub(crate) struct ChatArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
@@ -142,10 +149,12 @@ pub(crate) struct ChatArgs {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_help = TOKEN_HELP)]
 pub(crate) struct AgentArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// Which agent: `ana` or `ben` in a fresh installation.
+    /// Which agent: `ana` or `ben` in a fresh installation. With FRONTDESK_TOKEN, the one whose token
+    /// that is.
     #[arg(long = "as", value_name = "AGENT", default_value = "ana")]
     pub(crate) agent: String,
     /// Conversations to handle at once.
@@ -199,7 +208,8 @@ pub(crate) struct ConfigArgs {
 pub(crate) enum ConfigCommand {
     /// Find every mistake in the settings, with the remedy of each. Exit code 78 when there is one.
     Check {
-        /// Only what this role (or `seed`) reads; without it, what any role reads.
+        /// Only what this role (or `seed`) reads; without it, what the roles that serve customers
+        /// need, and what is given to the others.
         #[arg(long, value_parser = PossibleValuesParser::new(ROLES_AND_SEED))]
         role: Option<String>,
         /// Settings file (TOML).
@@ -234,7 +244,8 @@ pub(crate) struct SeedArgs {
     /// Settings file (TOML). Read are `operator.token`, `sandbox.app_secret`, `sandbox.callback`.
     #[arg(long, env = "FRONTDESK_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Also make an access token for each demo user, and print it.
+    /// Also make an access token for each demo user, and print it: FRONTDESK_TOKEN of `frontdesk agent`
+    /// and `frontdesk chat`.
     #[arg(long)]
     pub(crate) tokens: bool,
 }

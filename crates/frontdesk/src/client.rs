@@ -77,13 +77,10 @@ pub(crate) async fn seed(args: SeedArgs) -> anyhow::Result<()> {
             })
             .collect(),
     };
-    let operator = settings
-        .list("operator.token")
-        .first()
-        .cloned()
-        .unwrap_or_default();
+    let first = |name| settings.list(name).first().cloned().unwrap_or_default();
+    let operator = first("operator.token");
     let secrets = seed::Secrets {
-        app_secret: settings.text("sandbox.app_secret")?,
+        app_secret: &first("sandbox.app_secret"),
         callback: settings.text("sandbox.callback")?,
     };
     seed::run(&servers, &operator, &secrets).await?;
@@ -95,6 +92,9 @@ pub(crate) async fn seed(args: SeedArgs) -> anyhow::Result<()> {
         for (user, token) in seed::tokens(&servers, &operator).await? {
             print_line(&format!("{user}  {token}"))?;
         }
+        print_line(
+            "Show one as FRONTDESK_TOKEN: ana's or ben's to `frontdesk agent`, admin's to `frontdesk chat`.",
+        )?;
     }
     Ok(())
 }

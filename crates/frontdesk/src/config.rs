@@ -37,7 +37,11 @@ const OTHER_VARIABLES: &[&str] = &[
     "FRONTDESK_OTLP_ENDPOINT",
 ];
 
-/// Reads and checks the settings of `role`, a role's name or `seed`; `None` stands for every role.
+/// Who is not in every installation: what stands in for Meta, and the demo tenant.
+const APART: &[&str] = &["sandbox", "seed"];
+
+/// Reads and checks the settings of `role`, a role's name or `seed`; `None` stands for every role
+/// that serves customers.
 pub(crate) fn read(role: Option<&str>, file: Option<PathBuf>) -> Outcome {
     let sources = Sources {
         file,
@@ -49,7 +53,15 @@ pub(crate) fn read(role: Option<&str>, file: Option<PathBuf>) -> Outcome {
 
 /// The same from any environment, on any machine.
 fn read_from(role: Option<&str>, sources: &Sources, machine: &Machine) -> Outcome {
-    let table = table();
+    let mut table = table();
+    if role.is_none() {
+        // What is given to the others is looked at; they need not be there.
+        for key in &mut table {
+            if key.needed_by.iter().all(|who| APART.contains(who)) {
+                key.needed_by = &[];
+            }
+        }
+    }
     let mut outcome = load(&table, role, sources);
     fill_in(&table, machine, &mut outcome);
     checks::whole(&table, role, sources, machine, &mut outcome);
@@ -90,7 +102,11 @@ fn fill_in(table: &[Key], machine: &Machine, outcome: &mut Outcome) {
 
 /// The end of a program whose settings are wrong: every mistake, each with its remedy.
 pub(crate) fn refusal(who: &str, problems: &[Problem]) -> anyhow::Error {
-    Exit::config(explain(who, problems))
+    let mistakes = explain(who, problems);
+    Exit::config(format!(
+        "{mistakes}\n\nNothing was started. `frontdesk config check` finds all mistakes, `frontdesk \
+         config keys` lists every setting."
+    ))
 }
 
 fn explain(who: &str, problems: &[Problem]) -> String {
@@ -103,10 +119,6 @@ fn explain(who: &str, problems: &[Problem]) -> String {
         text.push_str("\n\n  ");
         text.push_str(&problem.to_string().replace("\n    ", "\n      "));
     }
-    text.push_str(
-        "\n\nNothing was started. `frontdesk config check` finds all mistakes, `frontdesk config keys` \
-         lists every setting.",
-    );
     text
 }
 

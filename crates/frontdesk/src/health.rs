@@ -17,10 +17,11 @@ const PORT: u16 = 9_090;
 /// Asks `/readyz` and prints the answer.
 ///
 /// # Errors
+/// [`CONFIG`](crate::exit::CONFIG) when the address is none,
 /// [`UNAVAILABLE`](crate::exit::UNAVAILABLE) when nobody answers or the role is not ready.
 pub(crate) async fn run(args: HealthArgs) -> anyhow::Result<()> {
     let base = match args.admin {
-        Some(url) => url.trim_end_matches('/').to_owned(),
+        Some(url) => base(&url)?,
         None => format!("http://127.0.0.1:{}", port()),
     };
     let url = format!("{base}/readyz");
@@ -42,6 +43,18 @@ pub(crate) async fn run(args: HealthArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(Exit::unavailable(format!("not ready\n{}", text.trim_end())))
+}
+
+/// The address of probes as given, without a slash at its end.
+fn base(given: &str) -> anyhow::Result<String> {
+    let url = given.trim_end_matches('/');
+    shape::base_url(url).map_err(|problem| {
+        Exit::config(format!(
+            "--admin (FRONTDESK_ADMIN_URL): `{url}`: {problem}; write http://host:port, such as \
+             http://127.0.0.1:{PORT}"
+        ))
+    })?;
+    Ok(url.to_owned())
 }
 
 /// The port of `admin.listen`, where the environment says it.

@@ -282,7 +282,7 @@ fn production(found: &mut Found<'_>, role: Option<&str>, machine: &Machine) {
             "set FRONTDESK_ENVIRONMENT=development, or do not run it",
         );
     }
-    if machine.root && role.is_some_and(|role| role != "seed") {
+    if machine.root && role != Some("seed") {
         found.wrong(
             "environment",
             "process.root",

@@ -44,7 +44,7 @@ pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<()> {
 
 fn check(role: Option<&str>, config: Option<PathBuf>, json: bool) -> anyhow::Result<()> {
     let outcome = read(role, config);
-    let who = role.unwrap_or("every role");
+    let who = role.unwrap_or("every role but sandbox");
     let good = outcome.problems.is_empty();
     if json {
         let text = json!({

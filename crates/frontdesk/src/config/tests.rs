@@ -1052,6 +1052,50 @@ fn production_refuses_root_and_the_sandbox_and_development_allows_what_is_weak()
 }
 
 #[test]
+fn without_a_role_the_check_asks_for_what_serving_customers_needs() {
+    let sources = |env| Sources {
+        env,
+        other_variables: OTHER_VARIABLES,
+        ..Default::default()
+    };
+    let every = [good("egress"), good("ingress")].concat();
+    let outcome = read_from(None, &sources(every.clone()), &machine());
+    assert!(
+        outcome.problems.is_empty(),
+        "{}",
+        explain("it", &outcome.problems)
+    );
+    let root = Machine {
+        root: true,
+        ..machine()
+    };
+    let outcome = read_from(None, &sources(every.clone()), &root);
+    assert_eq!(only(&outcome, "root").code, "process.root");
+    // What is there for the sandbox must be right all the same.
+    let secret = (
+        "FRONTDESK_SANDBOX_APP_SECRET".into(),
+        "one,two,three".into(),
+    );
+    let outcome = read_from(None, &sources([every, vec![secret]].concat()), &machine());
+    assert_eq!(only(&outcome, "sandbox").code, "secret.count");
+    let outcome = read_from(None, &sources(good("billing")), &machine());
+    let names = outcome.problems.iter().filter_map(|it| it.key.as_deref());
+    let missing = ["redis.url", "ingress.app_secrets", "ingress.verify_token"];
+    assert_eq!(names.collect::<Vec<_>>(), missing);
+}
+
+#[test]
+fn the_file_with_ingress_two_app_secrets_serves_seed_too() {
+    let env = [
+        ("FRONTDESK_OPERATOR_TOKEN", TOKEN),
+        ("FRONTDESK_SANDBOX_APP_SECRET", "new,old"),
+    ];
+    let env = env.map(|(name, value)| (name.into(), value.into()));
+    let outcome = read("seed", env.to_vec(), None);
+    assert_eq!(outcome.settings.list("sandbox.app_secret"), ["new", "old"]);
+}
+
+#[test]
 fn what_is_odd_but_works_is_a_warning() {
     // N19, N47, N57, and options of `frontdesk dev`.
     let env = with(

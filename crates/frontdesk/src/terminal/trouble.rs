@@ -2,6 +2,10 @@
 
 use tonic::{Code, Status};
 
+/// Where the token comes from that the installation does not know.
+const TOKEN: &str = "The token to show is in the variable FRONTDESK_TOKEN; without it, a well-known \
+                     one is shown, which only development accepts";
+
 /// A connection that does not stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
@@ -25,6 +29,7 @@ impl Trouble {
             | Code::DeadlineExceeded
             | Code::Internal
             | Code::ResourceExhausted => Self::Unreachable,
+            Code::Unauthenticated => Self::Refused(format!("{}. {TOKEN}", status.message())),
             _ => Self::Refused(status.message().to_owned()),
         }
     }
@@ -58,10 +63,12 @@ mod tests {
         assert_eq!(Trouble::of(&broken), Trouble::Unreachable);
         let taken = Status::aborted("opened elsewhere");
         assert_eq!(Trouble::of(&taken), Trouble::Elsewhere);
-        let refused = Trouble::of(&Status::unauthenticated("the access token is not known"));
-        assert_eq!(
-            refused.sentence("here"),
-            "here says: the access token is not known."
-        );
+        let refused = Trouble::of(&Status::permission_denied("this is for agents"));
+        assert_eq!(refused.sentence("here"), "here says: this is for agents.");
+        let stranger = Trouble::of(&Status::unauthenticated("the access token is not known"));
+        let told = stranger.sentence("here");
+        let start = "here says: the access token is not known. The token to show is in the variable \
+                     FRONTDESK_TOKEN;";
+        assert!(told.starts_with(start), "{told}");
     }
 }

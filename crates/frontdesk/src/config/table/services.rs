@@ -315,16 +315,17 @@ pub(super) fn sandbox() -> Vec<Key> {
         },
         Key {
             name: "sandbox.app_secret",
-            kind: Kind::Secret {
-                form: "the secret that ingress expects (ingress.app_secrets)",
+            // The same file may hold ingress' two.
+            kind: Kind::Secrets {
+                most: 2,
+                form: "a secret that ingress expects (ingress.app_secrets)",
                 check: |text| shape::token(text, 1),
-                shown: Shown::Never,
             },
             default: None,
             used_by: SEED,
             needed_by: SEED,
             example: "<app secret>",
-            doc: "What the sandbox signs its webhooks with; `frontdesk seed` tells it.",
+            doc: "What the sandbox signs its webhooks with, the first of two; `frontdesk seed` tells it.",
         },
         for_roles(
             SEED,
