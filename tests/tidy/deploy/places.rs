@@ -340,7 +340,10 @@ fn paths_are_those_of_the_program_and_the_contracts() {
         .filter_map(|(service, role)| Some((service.split('.').nth(1)?, role)))
         .collect();
     let mut seen = 0;
-    for line in door.lines().filter(|line| line.contains("use_backend ")) {
+    for line in door
+        .lines()
+        .filter(|line| line.contains("use_backend ") && line.contains("/frontdesk."))
+    {
         let (backend, rest) = line.trim()["use_backend ".len()..].split_once(' ').unwrap();
         let package = rest.split("/frontdesk.").nth(1).unwrap();
         let package = package.split('.').next().unwrap();
