@@ -73,17 +73,23 @@ pub(crate) async fn run(
         };
         let cause = match outcome {
             Ok(()) => "the stream ended".to_owned(),
-            // The only thing in the request that can be wrong is our place.
-            Err(status) if status.code() == Code::InvalidArgument => format!(
-                "{}; was the log restored from a backup? Then call RoutingService/RebuildRouting",
-                status.message()
-            ),
-            Err(status) => status.to_string(),
+            Err(status) => cause(&status),
         };
         backoff
             .wait(&life, "following the conversation log", &cause)
             .await;
     }
+}
+
+/// Why the log is not to be had. What can be wrong with what we ask for is our place alone.
+fn cause(status: &Status) -> String {
+    if status.code() == Code::InvalidArgument {
+        return format!(
+            "{}; was the log restored from a backup? Then call RoutingService/RebuildRouting",
+            status.message()
+        );
+    }
+    status.to_string()
 }
 
 /// The place a cursor of the log stands for.
@@ -156,5 +162,17 @@ impl Follower {
         self.orders.send(order).await?;
         self.followed.reached(&self.cursor);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_behind_the_end_of_the_log_names_the_rebuild() {
+        let told = cause(&Status::invalid_argument("cursor: is not one"));
+        assert!(told.starts_with("cursor: is not one; was the log restored"));
+        assert!(!cause(&Status::unavailable("away")).contains("restored"));
     }
 }
