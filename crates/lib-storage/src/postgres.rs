@@ -39,15 +39,16 @@ impl std::fmt::Debug for PostgresSettings {
 }
 
 impl PostgresSettings {
+    /// Whether `url` can be used, as far as can be seen without asking the server.
+    ///
+    /// # Errors
+    /// With what is wrong; nothing of the URL is repeated, it may hold a password.
+    pub fn check(url: &str) -> Result<(), String> {
+        options(url).map(|_| ())
+    }
+
     fn options(&self) -> Result<PgConnectOptions, StorageError> {
-        let wrong = |problem: &str| StorageError::Address {
-            problem: problem.to_owned(),
-        };
-        if !self.url.starts_with("postgres://") && !self.url.starts_with("postgresql://") {
-            return Err(wrong("it does not begin with postgres://"));
-        }
-        PgConnectOptions::from_str(&self.url)
-            .map_err(|_| wrong("it is not a URL (is a character of the password unescaped?)"))
+        options(&self.url).map_err(|problem| StorageError::Address { problem })
     }
 
     /// Host, port and database, for people: no password.
@@ -62,6 +63,27 @@ impl PostgresSettings {
             Err(_) => "PostgreSQL at an address that cannot be read".to_owned(),
         }
     }
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, String> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err("it does not begin with postgres://".to_owned());
+    }
+    let (plain, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let Ok(options) = PgConnectOptions::from_str(plain) else {
+        return Err("it is not a URL (is a character of the password unescaped?)".to_owned());
+    };
+    if options.get_database().is_none_or(str::is_empty) {
+        return Err("it names no database".to_owned());
+    }
+    if parameters.is_empty() {
+        return Ok(options);
+    }
+    PgConnectOptions::from_str(url).map_err(|_| {
+        "a parameter behind the `?` cannot be used; sslmode is disable, allow, prefer, require, \
+         verify-ca or verify-full"
+            .to_owned()
+    })
 }
 
 /// Connections to one service's schema.

@@ -39,6 +39,20 @@ pub struct Redis {
     shared: Arc<Pool>,
 }
 
+impl RedisSettings {
+    /// Whether `url` can be used, as far as can be seen without asking the server.
+    ///
+    /// # Errors
+    /// With what is wrong; nothing of the URL is repeated, it may hold a password.
+    pub fn check(url: &str) -> Result<(), String> {
+        match Address::parse(url) {
+            Ok(_) => Ok(()),
+            Err(RedisError::Address { problem }) => Err(problem),
+            Err(other) => Err(other.to_string()),
+        }
+    }
+}
+
 impl Redis {
     /// Reads the address.
     ///

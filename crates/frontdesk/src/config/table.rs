@@ -6,6 +6,7 @@ mod services;
 use std::time::Duration;
 
 use lib_platform::config::{Key, Kind, Shown, shape};
+use lib_storage::{PostgresSettings, RedisSettings};
 
 use crate::role::Role;
 
@@ -210,7 +211,7 @@ fn stores() -> Vec<Key> {
             name: "postgres.url",
             kind: Kind::Secret {
                 form: "postgres://user:password@host:5432/database",
-                check: |text| shape::store_url(text, &["postgres", "postgresql"], false),
+                check: postgres_url,
                 shown: Shown::WithoutPassword,
             },
             default: None,
@@ -268,7 +269,13 @@ fn stores() -> Vec<Key> {
 fn redis_url(text: &str) -> Result<(), String> {
     let several = text.starts_with("redis+cluster://") || text.starts_with("rediss+cluster://");
     let schemes = ["redis", "rediss", "redis+cluster", "rediss+cluster"];
-    shape::store_url(text, &schemes, several)
+    shape::store_url(text, &schemes, several)?;
+    RedisSettings::check(text)
+}
+
+fn postgres_url(text: &str) -> Result<(), String> {
+    shape::store_url(text, &["postgres", "postgresql"], false)?;
+    PostgresSettings::check(text)
 }
 
 fn credentials() -> Vec<Key> {

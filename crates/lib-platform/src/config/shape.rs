@@ -54,10 +54,7 @@ pub fn port(text: &str) -> Option<u16> {
 /// # Errors
 /// With what is wrong.
 pub fn base_url(text: &str) -> Checked {
-    let url = Url::parse(text).map_err(|error| format!("not a URL ({error})"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("the scheme is {}, not http or https", url.scheme()));
-    }
+    let url = with_scheme(text)?;
     if url.host_str().is_none_or(str::is_empty) {
         return Err("there is no host".to_owned());
     }
@@ -78,10 +75,21 @@ pub fn base_url(text: &str) -> Checked {
 /// # Errors
 /// With what is wrong.
 pub fn url(text: &str) -> Checked {
+    let url = with_scheme(text)?;
+    match url.host_str() {
+        Some(host) if !host.is_empty() => Ok(()),
+        _ => Err("there is no host".to_owned()),
+    }
+}
+
+/// A URL of http or https. `egress:50051` alone would be read as one of the scheme `egress`.
+fn with_scheme(text: &str) -> Result<Url, String> {
+    if !text.contains("://") {
+        return Err("there is no scheme; http:// or https:// comes first".to_owned());
+    }
     let url = Url::parse(text).map_err(|error| format!("not a URL ({error})"))?;
     match url.scheme() {
-        "http" | "https" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(()),
-        "http" | "https" => Err("there is no host".to_owned()),
+        "http" | "https" => Ok(url),
         other => Err(format!("the scheme is {other}, not http or https")),
     }
 }
@@ -107,8 +115,8 @@ pub fn store_url(text: &str, schemes: &[&str], several: bool) -> Checked {
     let ([hosts] | [_, hosts]) = parts[..] else {
         return Err("a password with `@` in it must have it written as %40".to_owned());
     };
-    // An unescaped `/`, `?` or `#` in a password cuts the authority short, and the rest has the `@`.
-    if !authority.contains('@') && rest.contains('@') {
+    // An unescaped `/`, `?` or `#` in a password cuts the authority short, and the rest has an `@`.
+    if rest[authority.len()..].contains('@') {
         return Err(
             "a password with `/`, `?` or `#` in it must have them written as %2F, %3F, %23"
                 .to_owned(),

@@ -137,6 +137,9 @@ fn addresses_of_every_form_are_known() {
         "redis://a,",
         "redis:/a",
         "redis://a b",
+        "redis://u:p/w@a",
+        // The password is `a@b/c`: read as it stands, `b/c` would be shown as host and database.
+        "redis://u:a@b/c@host/0",
     ] {
         assert!(stores(bad).is_err(), "{bad}");
     }

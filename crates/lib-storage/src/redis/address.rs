@@ -53,7 +53,9 @@ impl Address {
                 }
                 let url = format!("{one}://{access}{at}{host}{tail}");
                 let info = url.as_str().into_connection_info();
-                info.map_err(|_| problem("host, port or password cannot be read"))
+                info.map_err(|_| {
+                    problem("host, port, password or the number of the database cannot be read")
+                })
             })
             .collect();
         Ok(Self {
