@@ -162,7 +162,7 @@ pub const TRIED: [Tried; 33] = [
     tried(
         "E30",
         "graph-mute",
-        "no status at all, half of the answers in doubt",
+        "no status at all, half of the answers in doubt; then senders that die while Graph answers",
         "statuses that come after 10 min",
     ),
     tried(

@@ -83,7 +83,8 @@ pub(super) async fn limits(plan: Plan, name: &str, row: &str) -> anyhow::Result<
     run.finish(name, row).await
 }
 
-/// E30: nobody tells. A template in doubt stays unknown and is never sent again.
+/// E30: nobody tells. A template in doubt stays unknown and is never sent again; nor is one whose
+/// sender died while Graph had it.
 pub(super) async fn mute(plan: Plan, name: &str, row: &str) -> anyhow::Result<Verdict> {
     let mut run = plan.start(Setup::default()).await?;
     let answers = vec![
@@ -107,6 +108,16 @@ pub(super) async fn mute(plan: Plan, name: &str, row: &str) -> anyhow::Result<Ve
     run.reminders(plan.pick(15, 60), Duration::from_secs(plan.pick(3, 15)));
     run.wait_for_customers().await;
     run.fault_in_answers();
+    run.graph.play(Script {
+        never: 100,
+        ..Script::default()
+    });
+    for _ in 0..plan.pick(2, 6) {
+        load(&mut run, 8, 8, Duration::from_millis(1_500));
+        run.some_time(200, 600).await;
+        die_waiting(&mut run).await;
+        run.wait_for_customers().await;
+    }
     let (stores, _) = run.settle().await;
     let unknown = stores.messages.iter();
     let unknown = unknown

@@ -160,7 +160,7 @@ pub const ALL: [Scenario; 21] = [
         NONE,
         BOTH,
         graph_side::mute,
-        "no statuses at all and doubtful answers: templates stay unknown"
+        "no statuses at all, doubtful answers, and senders that die waiting: templates stay unknown"
     ),
     scenario!(
         "graph-early",
