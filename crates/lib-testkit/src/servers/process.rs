@@ -66,16 +66,33 @@ impl Process {
         kill_process(pid(self.id()), signal).expect("the process runs");
     }
 
-    /// Kills it at once, as a crash would, and waits until it is gone.
+    /// Kills it and its children at once, as a crash would, and waits until they are gone.
+    ///
+    /// # Panics
+    /// When a child is not gone within a minute.
     pub fn kill(&mut self) {
         self.kill_watcher();
-        // A child of PostgreSQL's that outlives it would hold its memory.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        // Suspended, it starts no more children.
+        let _ = kill_process(pid(self.id()), Signal::STOP);
         let children = children(self.id());
         let _ = self.child.kill();
-        for child in children {
-            let _ = kill_process(child, Signal::KILL);
+        for child in &children {
+            let _ = kill_process(*child, Signal::KILL);
         }
         let _ = self.child.wait();
+        // A child of PostgreSQL's holds its memory until it is gone, and a new server does not start.
+        let since = Instant::now();
+        while children.iter().any(|child| lives(*child)) {
+            assert!(
+                since.elapsed() < PATIENCE,
+                "children of {} do not end",
+                self.name
+            );
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Asks it to end with `signal` and waits until it has.
@@ -145,6 +162,14 @@ impl Drop for Process {
 fn pid(id: u32) -> Pid {
     let id = i32::try_from(id).ok().and_then(Pid::from_raw);
     id.expect("a process id")
+}
+
+/// Whether a process is there and more than an entry in the system's table.
+fn lives(process: Pid) -> bool {
+    let stat = format!("/proc/{}/stat", process.as_raw_nonzero());
+    let stat = std::fs::read_to_string(stat).unwrap_or_default();
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    !matches!(state, None | Some('Z' | 'X'))
 }
 
 /// The processes `parent` has started, as far as the system tells.
