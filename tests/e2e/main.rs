@@ -8,6 +8,7 @@ mod cluster;
 mod config;
 mod conversation;
 mod demo;
+mod flow_lab;
 mod installation;
 mod kill;
 mod meta;

@@ -91,6 +91,8 @@ fn may_import(from: &str, to: &str) -> bool {
     match (tier(from).as_str(), tier(to).as_str()) {
         (_, "core") if to == "core-types" => from != "core-types",
         ("svc", "core") => true,
+        // The flow lab plays without a server (decision 0009).
+        ("frontdesk", "core") => to == "core-flow",
         ("svc", "lib") | ("frontdesk", "svc" | "lib") => to != "lib-testkit",
         ("lib", "lib") => below(from).contains(&to),
         _ => false,
@@ -140,8 +142,9 @@ fn imports_point_downwards() {
 fn the_import_rule_has_teeth() {
     assert!(may_import("svc-routing", "core-routing") && may_import("frontdesk", "svc-routing"));
     assert!(!may_import("svc-routing", "svc-billing") && !may_import("core-flow", "core-routing"));
-    assert!(!may_import("lib-platform", "lib-proto") && !may_import("frontdesk", "core-flow"));
+    assert!(!may_import("lib-platform", "lib-proto") && !may_import("frontdesk", "core-routing"));
     assert!(!may_import("svc-routing", "lib-testkit") && may_import("core-flow", "core-types"));
+    assert!(may_import("frontdesk", "core-flow"));
 }
 
 #[test]

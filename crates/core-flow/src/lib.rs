@@ -24,11 +24,14 @@
 //! One stretch of playing, from an input to the next wait or the end, is a *sprint*. Sprints count
 //! from 1; an effect's key is `<sprint>.<index>`; a wait is named by the sprint that began it.
 
+mod analysis;
 mod answer;
 mod compile;
 mod definition;
 mod engine;
+pub mod graph;
 mod interpolation;
+pub mod lab;
 mod limits;
 mod parse;
 mod problem;

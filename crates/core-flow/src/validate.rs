@@ -3,6 +3,7 @@
 
 mod graph;
 mod settings;
+mod window;
 
 use std::collections::BTreeMap;
 

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Agent(AgentArgs),
     /// Play a whole conversation on a private instance and check every part of it.
     Demo(DemoArgs),
+    /// Check, test, play and draw flows; needs no server.
+    Flow(FlowArgs),
     /// Tools for webhook bodies.
     Webhook(WebhookArgs),
     /// The settings of the roles: list them, check them, print an example.
@@ -189,6 +191,85 @@ pub(crate) enum WebhookCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FlowArgs {
+    #[command(subcommand)]
+    pub(crate) command: FlowCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum FlowCommand {
+    /// Find every mistake in flows, with its place and remedy. Exit code 1 when there is an error.
+    Check(FlowCheckArgs),
+    /// Play scenarios and compare what the flows do with what they say.
+    Test(FlowTestArgs),
+    /// Play a flow by hand.
+    Chat(FlowChatArgs),
+    /// Draw a flow.
+    Graph(FlowGraphArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FlowCheckArgs {
+    /// Flows.
+    #[arg(required = true, value_name = "FLOW")]
+    pub(crate) files: Vec<PathBuf>,
+    /// One JSON object a flow.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FlowTestArgs {
+    /// Files of scenarios, or folders with files whose names end in .test.yaml.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Write what the flows do into the files; read the difference before you keep it.
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// Fail when an exit of a flow is not taken by any of its scenarios.
+    #[arg(long)]
+    pub(crate) full_coverage: bool,
+    /// Also write JUnit XML into this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Also write a page with the flows drawn by what was taken.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FlowChatArgs {
+    /// The flow.
+    #[arg(value_name = "FLOW")]
+    pub(crate) file: PathBuf,
+    /// What is known of the customer, such as display_name=Maria; may be given several times.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) contact: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FlowGraphArgs {
+    /// The flow.
+    #[arg(value_name = "FLOW")]
+    pub(crate) file: PathBuf,
+    /// Draw an SVG picture (the default).
+    #[arg(long, conflicts_with = "mermaid")]
+    pub(crate) svg: bool,
+    /// Write a Mermaid flowchart.
+    #[arg(long)]
+    pub(crate) mermaid: bool,
+    /// Colour by what these scenarios take: files, or folders with files ending in .test.yaml.
+    #[arg(long, value_name = "PATH", conflicts_with = "mermaid")]
+    pub(crate) coverage: Vec<PathBuf>,
+    /// Write into this file instead of standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]

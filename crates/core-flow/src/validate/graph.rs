@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::window;
 use crate::definition::{Definition, Settings, Widget};
 use crate::limits::{MAX_SENDS_PER_SPRINT, MAX_STEPS_PER_SPRINT};
 use crate::problem::Problem;
@@ -10,7 +11,7 @@ use crate::scope::Scope;
 
 /// What has to happen before an exit is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Needs {
+pub(super) enum Needs {
     /// Nothing: it is taken in the same sprint.
     Nothing,
     /// A send fails.
@@ -21,10 +22,12 @@ enum Needs {
     Customer,
 }
 
-struct Road {
+/// Where an exit leads.
+pub(super) struct Road {
     exit: String,
-    to: usize,
-    needs: Needs,
+    /// Position of the widget.
+    pub(super) to: usize,
+    pub(super) needs: Needs,
 }
 
 /// Checks the roads of a flow whose exits all lead to widgets.
@@ -35,7 +38,7 @@ pub(super) fn check(definition: &Definition, scope: &Scope<'_>, problems: &mut V
         .map(|widget| roads_of(widget, scope))
         .collect();
     let start = scope.target(&definition.start).map_or(0, usize::from);
-    unreachable(definition, &roads, start, problems);
+    let reached = unreachable(definition, &roads, start, problems);
     open_ends(definition, problems);
     let name = |position: usize| definition.widgets[position].name.as_str();
     if let Some(cycle) = cycle(&roads, |needs| needs <= Needs::Failure) {
@@ -66,6 +69,7 @@ pub(super) fn check(definition: &Definition, scope: &Scope<'_>, problems: &mut V
         ));
     }
     longest(definition, &roads, problems);
+    window::check(definition, &roads, &reached, problems);
 }
 
 fn roads_of(widget: &Widget, scope: &Scope<'_>) -> Vec<Road> {
@@ -85,12 +89,13 @@ fn roads_of(widget: &Widget, scope: &Scope<'_>) -> Vec<Road> {
     widget.exits.0.iter().filter_map(lead).collect()
 }
 
+/// Warns of widgets nobody reaches; which are reached.
 fn unreachable(
     definition: &Definition,
     roads: &[Vec<Road>],
     start: usize,
     problems: &mut Vec<Problem>,
-) {
+) -> Vec<bool> {
     let mut reached = vec![false; roads.len()];
     let mut open = vec![start];
     while let Some(position) = open.pop() {
@@ -101,8 +106,8 @@ fn unreachable(
     for (widget, _) in definition
         .widgets
         .iter()
-        .zip(reached)
-        .filter(|(_, reached)| !reached)
+        .zip(&reached)
+        .filter(|(_, reached)| !**reached)
     {
         problems.push(Problem::warning(
             &widget.name,
@@ -111,6 +116,7 @@ fn unreachable(
             "lead an exit to it, or remove it",
         ));
     }
+    reached
 }
 
 /// Exits that end the conversation with nobody having answered.

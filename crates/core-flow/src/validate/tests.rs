@@ -107,3 +107,41 @@ fn long_chains_are_judged_without_running_out_of_stack() {
             .contains("65 messages")
     );
 }
+
+#[test]
+fn messages_after_a_day_of_silence_are_told() {
+    let flow = |first: u32, second: u32| {
+        format!(
+            r#"{{"format":1,"name":"Slow","start":"Start","widgets":[
+               {{"name":"Start","type":"start","exits":{{"next":"First"}}}},
+               {{"name":"First","type":"collect_input","settings":{{"prompt":{{"text":"One?"}},
+                 "timeout_seconds":{first}}},
+                 "exits":{{"match":"Bye","no_match":"Bye","timeout":"Second"}}}},
+               {{"name":"Second","type":"collect_input","settings":{{"prompt":{{"text":"Two?"}},
+                 "timeout_seconds":{second}}},
+                 "exits":{{"match":"Bye","no_match":"Bye","timeout":"Bye"}}}},
+               {{"name":"Bye","type":"send_media","settings":{{"parts":[{{"type":"text","text":"Bye"}}]}},
+                 "exits":{{"next":"Support","failed":null}}}},
+               {{"name":"Support","type":"route_to","settings":{{"queue":"support"}}}}]}}"#
+        )
+    };
+    let told = |first, second| {
+        let problems = check(&flow(first, second)).1;
+        let told = problems
+            .iter()
+            .map(|it| format!("{}: {}", it.place(), it.message));
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told(3_600, 82_799), Vec::<String>::new());
+    let late = told(3_600, 82_800);
+    assert_eq!(late.len(), 1, "{late:?}");
+    assert!(
+        late[0].starts_with("Bye: up to 24 hours may have passed"),
+        "{late:?}"
+    );
+    // What the customer answers opens the window again, so the way by `match` is no longer one.
+    let both = told(604_800, 604_800);
+    assert_eq!(both.len(), 2, "{both:?}");
+    assert!(both[0].starts_with("Second: up to 168 hours"), "{both:?}");
+    assert!(both[1].starts_with("Bye: up to 336 hours"), "{both:?}");
+}

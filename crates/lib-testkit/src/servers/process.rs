@@ -168,7 +168,10 @@ fn pid(id: u32) -> Pid {
 fn lives(process: Pid) -> bool {
     let stat = format!("/proc/{}/stat", process.as_raw_nonzero());
     let stat = std::fs::read_to_string(stat).unwrap_or_default();
-    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    let state = stat
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.chars().next());
     !matches!(state, None | Some('Z' | 'X'))
 }
 

@@ -1,0 +1,328 @@
+//! Plays a flow on the production engine, with a clock that only scenarios turn.
+
+use std::collections::BTreeMap;
+
+use core_types::{Content, InteractiveAction, Media, MediaKind, Reply, ReplyKind, Timestamp};
+
+use crate::compile::CompiledFlow;
+use crate::engine::advance;
+use crate::lab::coverage::Coverage;
+use crate::lab::scenario::{Act, Line, Routed, Said, Scenario};
+use crate::lab::shown::Shown;
+use crate::lab::span::Span;
+use crate::step::{Action, EffectKey, Failure, Input, Step, Wait};
+
+/// Waits that may end within one span: a flow that asks again for as long as the customer is
+/// silent must not be played for ever.
+const MOST_WAITS: u32 = 10_000;
+
+/// A flow being played.
+#[derive(Debug)]
+pub struct Player<'f> {
+    flow: &'f CompiledFlow,
+    facts: BTreeMap<String, String>,
+    now: Timestamp,
+    session: Option<Vec<u8>>,
+    wait: Option<Wait>,
+    finished: bool,
+    /// What was sent in the last sprint that sent anything, with its keys.
+    sent: Vec<(EffectKey, Content)>,
+    taken: Coverage,
+}
+
+/// A scenario as it was played.
+#[derive(Debug)]
+pub struct Played {
+    /// The scenario with the flow's real answers in place of the written ones.
+    pub lines: Vec<Line>,
+    /// The exits that were taken.
+    pub taken: Coverage,
+    /// The session at the end, as it would be stored.
+    pub session: Vec<u8>,
+}
+
+/// Why a scenario cannot be played on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlayerError {
+    /// The engine refused the step.
+    #[error("the step cannot be taken: {0}")]
+    Step(#[from] Failure),
+    /// Something happens after the flow's part is over.
+    #[error("the flow's part is over; remove what happens after it")]
+    Over,
+    /// Something happens before the customer has written.
+    #[error("nothing has begun; the first line is what the customer writes")]
+    NotBegun,
+    /// There is nothing to tap on with that name.
+    #[error("there is nothing to tap on called `{wanted}`; {shown}")]
+    NothingToTap {
+        /// The title or id.
+        wanted: String,
+        /// What there is.
+        shown: String,
+    },
+    /// There is no such message.
+    #[error("the flow sent {sent} messages last; `unsent` counts them from 1")]
+    NoSuchMessage {
+        /// How many there are.
+        sent: usize,
+    },
+    /// The flow goes on by itself for too long.
+    #[error("the flow ended {MOST_WAITS} waits within one span; lead a timeout to an end")]
+    Endless,
+}
+
+impl<'f> Player<'f> {
+    /// A conversation that has not begun, of a customer of whom `contact` is known
+    /// (`display_name` is `{{contact.display_name}}`).
+    pub fn new(flow: &'f CompiledFlow, contact: &BTreeMap<String, String>, now: Timestamp) -> Self {
+        let facts = contact.iter();
+        let facts = facts.map(|(name, value)| (format!("contact.{name}"), value.clone()));
+        Self {
+            flow,
+            facts: facts.collect(),
+            now,
+            session: None,
+            wait: None,
+            finished: false,
+            sent: Vec::new(),
+            taken: Coverage::default(),
+        }
+    }
+
+    /// Whether the flow's part is over.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// The time in the conversation.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// When the flow goes on by itself.
+    pub fn waits_until(&self) -> Option<Timestamp> {
+        self.wait.and_then(|wait| wait.until)
+    }
+
+    /// The session as it would be stored; nothing before it has begun.
+    pub fn session(&self) -> Option<&[u8]> {
+        self.session.as_deref()
+    }
+
+    /// The exits taken so far.
+    pub fn taken(&self) -> &Coverage {
+        &self.taken
+    }
+
+    /// Lets the customer do something; what the flow answers.
+    ///
+    /// # Errors
+    /// When that cannot happen now.
+    pub fn customer(&mut self, said: &Said) -> Result<Vec<Line>, PlayerError> {
+        if self.finished {
+            return Err(PlayerError::Over);
+        }
+        let content = match said {
+            Said::Text(body) => text(body),
+            Said::Act(act) => self.act(act)?,
+        };
+        let input = match self.session {
+            Some(_) => Input::Message(content),
+            None => Input::Start(content),
+        };
+        self.step(&input)
+    }
+
+    /// Lets time pass; what the flow does meanwhile.
+    ///
+    /// # Errors
+    /// When nothing has begun, or the flow never stops.
+    pub fn wait(&mut self, span: Span) -> Result<Vec<Line>, PlayerError> {
+        let target = self.now.plus(span.duration());
+        let mut lines = Vec::new();
+        for _ in 0..MOST_WAITS {
+            match self.wait {
+                Some(Wait {
+                    wait,
+                    until: Some(until),
+                }) if until <= target => {
+                    self.now = self.now.max(until);
+                    lines.extend(self.step(&Input::TimedOut { wait })?);
+                }
+                _ => {
+                    self.now = target;
+                    return Ok(lines);
+                }
+            }
+        }
+        Err(PlayerError::Endless)
+    }
+
+    /// WhatsApp refuses a message, counted from 1 in what the flow said last.
+    ///
+    /// # Errors
+    /// When there is no such message.
+    pub fn unsent(&mut self, number: u32) -> Result<Vec<Line>, PlayerError> {
+        if self.session.is_none() {
+            return Err(PlayerError::NotBegun);
+        }
+        let place = usize::try_from(number).ok().and_then(|n| n.checked_sub(1));
+        let Some((key, _)) = place.and_then(|place| self.sent.get(place)) else {
+            return Err(PlayerError::NoSuchMessage {
+                sent: self.sent.len(),
+            });
+        };
+        let input = Input::SendFailed { key: *key };
+        self.step(&input)
+    }
+
+    fn step(&mut self, input: &Input) -> Result<Vec<Line>, PlayerError> {
+        let step = advance(
+            self.flow,
+            self.session.as_deref(),
+            input,
+            &self.facts,
+            self.now,
+        )?;
+        let lines = answers(&step);
+        for label in &step.path {
+            self.taken.count(label);
+        }
+        let sent = step
+            .effects
+            .into_iter()
+            .filter_map(|effect| match effect.action {
+                Action::Send(content) => Some((effect.key, *content)),
+                Action::RouteTo { .. } | Action::SetVariable { .. } | Action::End { .. } => None,
+            });
+        let sent: Vec<_> = sent.collect();
+        if !sent.is_empty() {
+            self.sent = sent;
+        }
+        self.session = Some(step.session);
+        self.wait = step.wait;
+        self.finished = step.finished;
+        Ok(lines)
+    }
+
+    fn act(&self, act: &Act) -> Result<Content, PlayerError> {
+        Ok(match act {
+            Act::Tap(name) => self.tap(name)?,
+            Act::Image(caption) => media(MediaKind::Image, Some(caption)),
+            Act::Sticker(_) => media(MediaKind::Sticker, None),
+            Act::Content(content) => (**content).clone(),
+        })
+    }
+
+    /// A tap on what was shown last under this title or id.
+    fn tap(&self, wanted: &str) -> Result<Content, PlayerError> {
+        let shown: Vec<(ReplyKind, &str, &str)> = self.sent.iter().flat_map(to_tap_on).collect();
+        let found = shown
+            .iter()
+            .find(|(_, id, title)| *title == wanted || *id == wanted);
+        let Some((kind, id, title)) = found else {
+            let titles: Vec<&str> = shown.iter().map(|(_, _, title)| *title).collect();
+            return Err(PlayerError::NothingToTap {
+                wanted: crate::problem::quote(wanted),
+                shown: match titles.as_slice() {
+                    [] => "nothing was shown to tap on".to_owned(),
+                    titles => format!("there are: {}", titles.join(", ")),
+                },
+            });
+        };
+        Ok(Content::Reply(Reply {
+            kind: *kind,
+            id: (*id).to_owned(),
+            title: (*title).to_owned(),
+            data: None,
+        }))
+    }
+}
+
+/// Plays a scenario from its start, from `now` on.
+///
+/// # Errors
+/// With the position of the line, from 0, at which it cannot go on, and why.
+pub fn play(
+    flow: &CompiledFlow,
+    scenario: &Scenario,
+    now: Timestamp,
+) -> Result<Played, (usize, PlayerError)> {
+    let mut player = Player::new(flow, &scenario.contact, now);
+    let mut lines = Vec::with_capacity(scenario.steps.len());
+    for (position, line) in scenario.steps.iter().enumerate() {
+        let answers = match line {
+            Line::Customer(said) => player.customer(said),
+            Line::Wait(span) => player.wait(*span),
+            Line::Unsent(number) => player.unsent(*number),
+            Line::Flow(_) | Line::Set(_) | Line::Route(_) | Line::End(_) => continue,
+        };
+        lines.push(line.clone());
+        lines.extend(answers.map_err(|error| (position, error))?);
+    }
+    let Some(session) = player.session else {
+        return Err((0, PlayerError::NotBegun));
+    };
+    Ok(Played {
+        lines,
+        taken: player.taken,
+        session,
+    })
+}
+
+/// What a step did, as a scenario writes it.
+fn answers(step: &Step<'_>) -> Vec<Line> {
+    let effects = step.effects.iter();
+    let line = effects.map(|effect| match &effect.action {
+        Action::Send(content) => Line::Flow(Shown::from(&**content)),
+        Action::SetVariable { name, value } => {
+            Line::Set(BTreeMap::from([(name.clone(), value.clone())]))
+        }
+        Action::RouteTo { queue, priority } => Line::Route(Routed {
+            queue: queue.to_string(),
+            priority: *priority,
+        }),
+        Action::End { reason } => Line::End(reason.clone()),
+    });
+    line.collect()
+}
+
+fn to_tap_on((_, content): &(EffectKey, Content)) -> Vec<(ReplyKind, &str, &str)> {
+    let Content::Interactive(message) = content else {
+        return Vec::new();
+    };
+    match &message.action {
+        InteractiveAction::Buttons { buttons } => buttons
+            .iter()
+            .map(|button| (ReplyKind::Button, &*button.id, &*button.title))
+            .collect(),
+        InteractiveAction::List { sections, .. } => sections
+            .iter()
+            .flat_map(|section| &section.rows)
+            .map(|row| (ReplyKind::List, &*row.id, &*row.title))
+            .collect(),
+        InteractiveAction::Link { .. } | InteractiveAction::LocationRequest => Vec::new(),
+    }
+}
+
+fn text(body: &str) -> Content {
+    Content::Text {
+        body: body.to_owned(),
+        preview_url: false,
+    }
+}
+
+fn media(kind: MediaKind, caption: Option<&str>) -> Content {
+    Content::Media(Media {
+        kind,
+        id: Some("1".to_owned()),
+        link: None,
+        mime_type: None,
+        sha256: None,
+        caption: caption.map(str::to_owned),
+        filename: None,
+        voice: false,
+        animated: false,
+    })
+}

@@ -1,0 +1,220 @@
+//! The flow lab: time that passes at once, taps by title, refusals, coverage, and drawings.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use core_flow::lab::{Act, Coverage, Line, Player, PlayerError, Said, Scenario, Span, play};
+use core_flow::{CompiledFlow, Definition, check, graph};
+use core_types::Timestamp;
+use serde_json::json;
+
+const GUIDE: &str = include_str!("../../../deploy/flows/whatsapp-for-business.json");
+
+fn flow(text: &str) -> (Definition, CompiledFlow) {
+    let (definition, problems) = check(text);
+    let errors: Vec<_> = problems.iter().filter(|it| it.is_error()).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    let definition = definition.expect("no errors");
+    let flow = CompiledFlow::compile(&definition, NonZeroU32::MIN).expect("it compiles");
+    (definition, flow)
+}
+
+fn start() -> Timestamp {
+    Timestamp::from_seconds(1_795_370_000).expect("a time")
+}
+
+fn says(text: &str) -> Said {
+    Said::Text(text.to_owned())
+}
+
+fn span(text: &str) -> Span {
+    text.parse().expect("a span")
+}
+
+fn nobody() -> BTreeMap<String, String> {
+    BTreeMap::new()
+}
+
+/// A question with buttons that is asked again every day for as long as the customer is silent.
+fn daily() -> String {
+    json!({"format": 1, "name": "Daily", "start": "Start", "widgets": [
+        {"name": "Start", "type": "start", "exits": {"next": "Ask"}},
+        {"name": "Ask", "type": "collect_input",
+         "settings": {"prompt": {"text": "Still there, {{contact.display_name}}?", "show": "buttons"},
+                      "choices": [{"value": "y", "title": "Yes"}, {"value": "n", "title": "No"}],
+                      "timeout_seconds": 86_400},
+         "exits": {"match": "Sales", "no_match": null, "timeout": "Ask"}},
+        {"name": "Sales", "type": "route_to", "settings": {"queue": "sales", "priority": 5}}]})
+    .to_string()
+}
+
+#[test]
+fn thirty_days_pass_at_once_and_waits_end_at_their_time() {
+    let text = daily();
+    let (_, flow) = flow(&text);
+    let contact = BTreeMap::from([("display_name".to_owned(), "Maria".to_owned())]);
+    let mut player = Player::new(&flow, &contact, start());
+    let first = player.customer(&says("Hi")).unwrap();
+    assert_eq!(
+        serde_json::to_value(&first).unwrap(),
+        json!([
+        {"flow": {"text": "Still there, Maria?", "buttons": ["y: Yes", "n: No"]}}])
+    );
+    assert_eq!(player.wait(span("30d")).unwrap().len(), 30);
+    assert_eq!(
+        player.now().since(start()),
+        Duration::from_secs(30 * 86_400)
+    );
+    // The thirtieth wait has just begun.
+    assert_eq!(
+        player.waits_until().unwrap().since(player.now()),
+        Duration::from_secs(86_400)
+    );
+    let tap = Said::Act(Box::new(Act::Tap("Yes".to_owned())));
+    let last = player.customer(&tap).unwrap();
+    assert_eq!(
+        serde_json::to_value(&last).unwrap(),
+        json!([
+        {"set": {"Ask.value": "y"}}, {"route": {"queue": "sales", "priority": 5}}])
+    );
+    assert!(player.is_finished());
+    assert_eq!(player.customer(&says("more")), Err(PlayerError::Over));
+    assert_eq!(player.wait(span("1s")), Ok(Vec::new()));
+}
+
+#[test]
+fn a_flow_that_never_stops_is_stopped() {
+    let text = daily().replace("86400", "1");
+    let (_, flow) = flow(&text);
+    let mut player = Player::new(&flow, &nobody(), start());
+    player.customer(&says("Hi")).unwrap();
+    assert_eq!(player.wait(span("365d")), Err(PlayerError::Endless));
+}
+
+#[test]
+fn what_cannot_happen_is_told_in_words() {
+    let (_, flow) = flow(GUIDE);
+    let mut player = Player::new(&flow, &nobody(), start());
+    assert_eq!(player.unsent(1), Err(PlayerError::NotBegun));
+    player.customer(&says("Hi")).unwrap();
+    assert_eq!(
+        player.unsent(0),
+        Err(PlayerError::NoSuchMessage { sent: 2 })
+    );
+    assert_eq!(
+        player.unsent(3),
+        Err(PlayerError::NoSuchMessage { sent: 2 })
+    );
+    let tap = Said::Act(Box::new(Act::Tap("Sales".to_owned())));
+    let error = player.customer(&tap).unwrap_err().to_string();
+    assert!(error.contains("nothing was shown to tap on"), "{error}");
+    let scenario = Scenario {
+        title: "nothing".to_owned(),
+        at: None,
+        contact: nobody(),
+        steps: vec![Line::Unsent(1)],
+    };
+    assert_eq!(
+        play(&flow, &scenario, start()).unwrap_err(),
+        (0, PlayerError::NotBegun)
+    );
+}
+
+#[test]
+fn only_exits_that_can_be_taken_count() {
+    let (definition, flow) = flow(GUIDE);
+    let mut taken = Coverage::default();
+    let unsent = [Line::Customer(says("Hi")), Line::Unsent(1)];
+    let talks: [&[Line]; 4] = [
+        &[Line::Customer(says("Hi")), Line::Customer(says("1"))],
+        &[Line::Customer(says("Hi")), Line::Customer(says("2"))],
+        &[
+            Line::Customer(says("Hi")),
+            Line::Customer(says("x")),
+            Line::Customer(says("x")),
+        ],
+        &[Line::Customer(says("Hi")), Line::Wait(span("10m"))],
+    ];
+    for steps in talks {
+        let scenario = Scenario {
+            title: String::new(),
+            at: None,
+            contact: nobody(),
+            steps: steps.to_vec(),
+        };
+        taken.add(&play(&flow, &scenario, start()).unwrap().taken);
+    }
+    let missed = |taken: &Coverage| -> Vec<String> {
+        let widgets = taken.of(&definition);
+        let exits = widgets.iter().flat_map(|widget| {
+            let exits = widget.exits.iter().filter(|exit| exit.taken == 0);
+            exits.map(|exit| format!("{}/{}", widget.name, exit.name))
+        });
+        exits.collect()
+    };
+    // `Condition/no_match` cannot be taken: every choice has a branch.
+    assert_eq!(missed(&taken), ["Send_Media/failed"]);
+    let scenario = Scenario {
+        title: String::new(),
+        at: None,
+        contact: nobody(),
+        steps: unsent.to_vec(),
+    };
+    taken.add(&play(&flow, &scenario, start()).unwrap().taken);
+    assert_eq!(missed(&taken), Vec::<String>::new());
+    assert_eq!(taken.taken("Start/next"), 5);
+}
+
+#[test]
+fn a_drawing_names_everything_and_is_the_same_every_time() {
+    let (definition, _) = flow(GUIDE);
+    let drawn = graph::svg(&definition, None);
+    assert_eq!(drawn, graph::svg(&definition, None));
+    for widget in &definition.widgets {
+        assert!(drawn.contains(&widget.name), "{}", widget.name);
+        for (exit, _) in &widget.exits.0 {
+            assert!(drawn.contains(&format!(">{exit}</text>")), "{exit}");
+        }
+    }
+    let mermaid = graph::mermaid(&definition);
+    assert!(mermaid.starts_with("flowchart TD\n"));
+    assert!(mermaid.contains("w2 -->|\"timeout\"| w5"), "{mermaid}");
+    let coloured = graph::svg(&definition, Some(&Coverage::default()));
+    assert!(coloured.contains("box start missed"), "nothing was taken");
+}
+
+#[test]
+fn names_and_drafts_of_any_kind_are_drawn() {
+    let hostile = json!({"format": 1, "name": "<script>&\"\u{0}", "start": "Nowhere", "widgets": [
+        {"name": "\"]<b>&amp;", "type": "start", "exits": {"next": "Missing"}},
+        {"name": "Loop", "type": "start", "exits": {"next": "Loop"}},
+        {"name": "Loop", "type": "route_to", "settings": {"queue": "q"}}]});
+    let definition = core_flow::parse(&hostile.to_string()).unwrap();
+    let drawn = graph::svg(&definition, None);
+    assert!(
+        !drawn.contains("<script>") && !drawn.contains("<b>"),
+        "{drawn}"
+    );
+    let mermaid = graph::mermaid(&definition);
+    assert!(
+        !mermaid.contains("<b>") && mermaid.contains("#quot;"),
+        "{mermaid}"
+    );
+}
+
+/// A ladder: each widget leads to the next and back to the first.
+#[test]
+fn the_largest_flow_is_drawn() {
+    let mut widgets = vec![json!({"name": "W0", "type": "start", "exits": {"next": "W1"}})];
+    for n in 1..1_999 {
+        widgets.push(json!({"name": format!("W{n}"), "type": "collect_input",
+            "settings": {"prompt": {"text": "?"}, "timeout_seconds": 5},
+            "exits": {"match": format!("W{}", n + 1), "no_match": format!("W{}", n / 2 + 1), "timeout": null}}));
+    }
+    widgets.push(json!({"name": "W1999", "type": "route_to", "settings": {"queue": "q"}}));
+    let text = json!({"format": 1, "name": "Ladder", "start": "W0", "widgets": widgets});
+    let definition = core_flow::parse(&text.to_string()).unwrap();
+    let drawn = graph::svg(&definition, None);
+    assert!(drawn.contains(">W1999</text>"));
+}

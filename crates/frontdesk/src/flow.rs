@@ -1,0 +1,26 @@
+//! `frontdesk flow`: checks, tests, plays and draws flows from files. No server is asked: the engine
+//! is the one that runs in production, the clock is the scenario's own.
+
+mod chat;
+mod check;
+mod coverage;
+mod draw;
+mod html;
+mod junit;
+mod source;
+mod test;
+
+use crate::cli::{FlowArgs, FlowCommand};
+
+/// Runs the command.
+///
+/// # Errors
+/// When a file cannot be read, a flow has errors, or a scenario fails.
+pub(crate) fn run(args: FlowArgs) -> anyhow::Result<()> {
+    match args.command {
+        FlowCommand::Check(args) => check::run(&args),
+        FlowCommand::Test(args) => test::run(&args),
+        FlowCommand::Chat(args) => chat::run(&args),
+        FlowCommand::Graph(args) => draw::run(&args),
+    }
+}
