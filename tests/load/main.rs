@@ -4,6 +4,7 @@ mod baselines;
 mod bench;
 mod capacity;
 mod e2e;
+mod flow;
 mod ingress;
 mod measure;
 mod peer;
@@ -31,6 +32,8 @@ enum Bench {
     E2e(e2e::Args),
     /// The highest rate that holds, as a share of Meta's sizing rule for one full number.
     Capacity(capacity::Args),
+    /// The flow engine alone: steps beside a bare interpreter, sprints, size, time to get ready.
+    Flow(flow::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -43,6 +46,7 @@ fn main() -> anyhow::Result<()> {
             Bench::Ingress(args) => ingress::run(&args).await,
             Bench::E2e(args) => e2e::run(&args).await,
             Bench::Capacity(args) => capacity::run(&args).await,
+            Bench::Flow(args) => flow::run(&args),
         }
     })
 }

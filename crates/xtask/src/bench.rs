@@ -26,6 +26,8 @@ enum Name {
     Ingress,
     /// The highest rate that holds, as a share of Meta's sizing rule for one full number.
     Capacity,
+    /// The flow engine alone, beside a bare interpreter of the same program.
+    Flow,
 }
 
 /// Builds and runs it.
@@ -34,6 +36,7 @@ pub(crate) fn run_bench(args: &Args) -> anyhow::Result<()> {
         Name::E2e => "e2e",
         Name::Ingress => "ingress",
         Name::Capacity => "capacity",
+        Name::Flow => "flow",
     };
     if args.options.iter().any(|option| option == "--peer") {
         install_peer()?;
