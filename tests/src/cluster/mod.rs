@@ -182,6 +182,9 @@ impl Cluster {
         let (postgres, redis) = match stores.clone() {
             Stores::At { postgres, redis } => (postgres, redis),
             Stores::Own { postgres, redis } => {
+                let (user, login) = settings::redis_user();
+                let user: Vec<&str> = user.split_whitespace().collect();
+                let redis = redis.with(&["--user"]).with(&user);
                 let (postgres, redis, url) = self.run(async move || {
                     let (postgres, redis) = tokio::join!(
                         PostgresServer::start_with(postgres),
@@ -190,7 +193,7 @@ impl Cluster {
                     let url = postgres.create_database().await;
                     (postgres, redis, url)
                 });
-                let redis_url = redis.url();
+                let redis_url = format!("redis://{login}@127.0.0.1:{}", redis.port());
                 self.postgres = Some(postgres);
                 self.redis = Some(redis);
                 (url, redis_url)

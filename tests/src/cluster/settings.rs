@@ -159,6 +159,15 @@ impl Settings {
     }
 }
 
+/// The user of Redis that docs/OPERATIONS.md gives the roles, with a password, and how to log in.
+pub(super) fn redis_user() -> (String, &'static str) {
+    let guide = include_str!("../../../docs/OPERATIONS.md");
+    let line = guide.lines().find_map(|line| line.strip_prefix("user "));
+    let line = line.expect("docs/OPERATIONS.md names a user for Redis");
+    let user = line.replace(">PASSWORD", ">a-users-password");
+    (user, "frontdesk:a-users-password")
+}
+
 #[cfg(test)]
 mod tests {
     use super::{ROLES, Settings, parse};

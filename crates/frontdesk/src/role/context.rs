@@ -29,12 +29,21 @@ pub(super) fn context(
     life: Lifecycle,
     (metrics, readiness): (&Metrics, &Readiness),
 ) -> anyhow::Result<Context> {
+    let storage = storage(role, settings)?;
+    if let Storage::Servers(_) = storage {
+        let help = "1 for the durability profile this replica asks of its stores";
+        let profile = settings.text("durability.profile")?;
+        let labels = [("profile", profile)];
+        metrics
+            .gauge("frontdesk_durability_profile", help, &labels)
+            .set(1.0);
+    }
     Ok(Context {
         clock: Clock::system(),
         ids: IdSource::random(),
         life,
         peers: peers(role, settings)?,
-        storage: storage(role, settings)?,
+        storage,
         me: Member {
             name: settings.text("instance")?.to_owned(),
             address: settings.text("grpc.advertise")?.to_owned(),
