@@ -110,6 +110,12 @@ fn is_punctuation(c: char) -> bool {
             | '\u{060C}' | '\u{061B}' | '\u{061F}' | '\u{06D4}' | '\u{0964}' | '\u{FF61}'..='\u{FF65}')
 }
 
+/// `text` with the digits of any script as ASCII ones, and without invisible characters.
+pub(crate) fn ascii_digits(text: &str) -> String {
+    let visible = text.chars().filter(|c| !is_invisible(*c));
+    visible.map(fold).collect()
+}
+
 /// First digit of each run of ten decimal digits (Unicode category Nd) in scripts people write to
 /// businesses in.
 const ZEROS: [u32; 34] = [

@@ -5,19 +5,26 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use core_types::{
-    Button, Content, InteractiveAction, ListRow, ListSection, Media, MediaKind, QueueId,
-};
+use core_types::{ContactCard, Content, Location, Media, MediaKind, QueueId};
 
 use crate::answer::normalise;
 use crate::definition::{
-    Branch, Choice, CollectInput, Condition, Definition, MediaPart, Operator, Part, Prompt,
-    RouteTo, SendMedia, Settings, Show, Widget,
+    Branch, CardPart, CollectInput, Condition, Definition, MediaPart, Operator, Part, PlacePart,
+    RouteTo, SendMedia, Settings, Split, Widget,
 };
 use crate::interpolation::{Piece, Placeholder, pieces, single};
-use crate::limits::{BUTTONS_BODY, LIST_BODY, MAX_STEPS_PER_SPRINT, TEXT_BODY};
+use crate::limits::MAX_STEPS_PER_SPRINT;
 use crate::problem::Problem;
 use crate::scope::{AnswerField, AnswerKey, Scope, Variable};
+
+mod node;
+mod question;
+
+pub(crate) use self::node::{
+    Exit, Message, Node, Pause, Question, Segment, Switch, Test, Text, Ways,
+};
+use self::question::action;
+pub(crate) use self::question::{body_limit, choice_keys};
 
 /// A published version, ready to run. Immutable; share it.
 #[derive(Debug)]
@@ -26,107 +33,6 @@ pub struct CompiledFlow {
     pub(crate) entry: Exit,
     pub(crate) nodes: Box<[Node]>,
     pub(crate) step_budget: u32,
-}
-
-/// A way out of a widget.
-#[derive(Debug)]
-pub(crate) struct Exit {
-    /// Position of the widget it leads to; `None` ends the flow.
-    pub(crate) target: Option<u16>,
-    /// `Widget/exit`, as it stands in paths.
-    pub(crate) label: Box<str>,
-}
-
-/// A widget.
-#[derive(Debug)]
-pub(crate) enum Node {
-    Start {
-        next: Exit,
-    },
-    Send {
-        parts: Box<[Message]>,
-        next: Exit,
-        /// `None` when a failure changes nothing.
-        failed: Option<Exit>,
-    },
-    Collect(Box<Question>),
-    Condition(Box<Switch>),
-    Route {
-        queue: QueueId,
-        priority: i32,
-        label: Box<str>,
-    },
-}
-
-/// One message of a Send Media widget.
-#[derive(Debug)]
-pub(crate) enum Message {
-    Text(Text),
-    Media {
-        media: Box<Media>,
-        caption: Option<Text>,
-    },
-}
-
-/// A text in segments.
-#[derive(Debug)]
-pub(crate) struct Text(pub(crate) Box<[Segment]>);
-
-/// A piece of a text.
-#[derive(Debug)]
-pub(crate) enum Segment {
-    Literal(Box<str>),
-    Variable(Variable),
-}
-
-/// A Collect Input widget.
-#[derive(Debug)]
-pub(crate) struct Question {
-    pub(crate) prompt: Text,
-    /// Said when asking again; `None` repeats the prompt.
-    pub(crate) again: Option<Text>,
-    pub(crate) retries: u8,
-    /// WhatsApp's limit for the body, in characters.
-    pub(crate) limit: usize,
-    /// The buttons or list under the text.
-    pub(crate) action: Option<InteractiveAction>,
-    /// Values of the choices, in the order of the definition.
-    pub(crate) values: Box<[Box<str>]>,
-    /// Normalised texts that mean a choice, sorted, with its position in `values`.
-    pub(crate) keys: Box<[(Box<str>, u16)]>,
-    /// `Widget.value`.
-    pub(crate) variable: Box<str>,
-    /// Whether anything reads the value; otherwise it is not kept.
-    pub(crate) keep_value: bool,
-    /// The same for the text.
-    pub(crate) keep_text: bool,
-    pub(crate) patience: Duration,
-    pub(crate) matched: Exit,
-    pub(crate) no_match: Exit,
-    pub(crate) timeout: Exit,
-    /// `Widget/retry`: stands in the path when the question is asked again.
-    pub(crate) retry_label: Box<str>,
-}
-
-/// A Condition widget.
-#[derive(Debug)]
-pub(crate) struct Switch {
-    pub(crate) variable: Variable,
-    pub(crate) branches: Box<[(Test, Exit)]>,
-    pub(crate) otherwise: Exit,
-}
-
-/// A comparison. Texts are normalised already.
-#[derive(Debug)]
-pub(crate) enum Test {
-    Equals(Box<str>),
-    NotEquals(Box<str>),
-    Contains(Box<str>),
-    StartsWith(Box<str>),
-    GreaterThan(f64),
-    LessThan(f64),
-    IsSet,
-    IsEmpty,
 }
 
 impl CompiledFlow {
@@ -223,6 +129,15 @@ impl Compiler<'_> {
             Settings::Condition(settings) => {
                 Node::Condition(Box::new(self.switch(widget, settings)?))
             }
+            Settings::Split(settings) => Node::Split(Box::new(self.ways(widget, settings)?)),
+            Settings::Wait(settings) => Node::Pause(Pause {
+                span: Duration::from_secs(u64::from(settings.seconds)),
+                next: self.exit(widget, "next")?,
+                message: Some(self.exit(widget, "message")?).filter(|exit| exit.target.is_some()),
+            }),
+            Settings::End => Node::End {
+                label: label(widget, "ended"),
+            },
             Settings::RouteTo(RouteTo { queue, priority }) => Node::Route {
                 queue: QueueId::new(queue).map_err(|error| {
                     let remedy = "use the id of a queue, such as `sales`";
@@ -291,6 +206,8 @@ impl Compiler<'_> {
                     let field = format!("settings.parts[{index}].text");
                     return Ok(Message::Text(self.text(widget, &field, text)?));
                 }
+                Part::Location(place) => return Ok(Message::Fixed(Box::new(location(place)))),
+                Part::Contacts { cards } => return Ok(Message::Fixed(Box::new(contacts(cards)))),
                 Part::Image(media) => (MediaKind::Image, media),
                 Part::Video(media) => (MediaKind::Video, media),
                 Part::Audio(media) => (MediaKind::Audio, media),
@@ -318,6 +235,7 @@ impl Compiler<'_> {
         let CollectInput {
             prompt,
             choices,
+            accept,
             timeout_seconds,
             retries,
         } = settings;
@@ -330,6 +248,7 @@ impl Compiler<'_> {
             retries: retries.count,
             limit: body_limit(prompt.show),
             action: action(prompt, choices),
+            accept: accept.clone(),
             values: choices
                 .iter()
                 .map(|choice| choice.value.as_str().into())
@@ -343,6 +262,23 @@ impl Compiler<'_> {
             no_match: self.exit(widget, "no_match")?,
             timeout: self.exit(widget, "timeout")?,
             retry_label: label(widget, "retry"),
+        })
+    }
+
+    fn ways(&self, widget: &Widget, settings: &Split) -> Result<Ways, Problem> {
+        let mut all = 0;
+        let ways = settings.ways.iter().map(|way| {
+            let before = all;
+            all += u64::from(way.share);
+            Ok((before, self.exit(widget, &way.exit)?))
+        });
+        let mut ways = ways.collect::<Result<Vec<_>, Problem>>()?;
+        ways.reverse();
+        Ok(Ways {
+            name: widget.name.as_str().into(),
+            chosen: format!("split.{}", widget.name).into(),
+            exits: ways.into(),
+            all,
         })
     }
 
@@ -371,6 +307,29 @@ fn label(widget: &Widget, exit: &str) -> Box<str> {
     format!("{}/{exit}", widget.name).into()
 }
 
+fn location(place: &PlacePart) -> Content {
+    Content::Location(Location {
+        latitude: place.latitude.degrees(),
+        longitude: place.longitude.degrees(),
+        name: place.name.clone(),
+        address: place.address.clone(),
+        url: None,
+    })
+}
+
+fn contacts(cards: &[CardPart]) -> Content {
+    let cards = cards.iter().map(|card| ContactCard {
+        name: card.name.clone(),
+        phones: card.phones.clone(),
+        emails: card.emails.clone(),
+        raw: String::new(),
+    });
+    Content::Contacts {
+        cards: cards.collect(),
+        origin: None,
+    }
+}
+
 fn file(kind: MediaKind, part: &MediaPart) -> Media {
     Media {
         kind,
@@ -383,61 +342,6 @@ fn file(kind: MediaKind, part: &MediaPart) -> Media {
         voice: false,
         animated: false,
     }
-}
-
-/// WhatsApp's limit for the body of a prompt, in characters.
-pub(crate) fn body_limit(show: Show) -> usize {
-    match show {
-        Show::Text => TEXT_BODY,
-        Show::Buttons => BUTTONS_BODY,
-        Show::List => LIST_BODY,
-    }
-}
-
-fn action(prompt: &Prompt, choices: &[Choice]) -> Option<InteractiveAction> {
-    let title = |choice: &Choice| choice.title.clone().unwrap_or_else(|| choice.value.clone());
-    match prompt.show {
-        Show::Text => None,
-        Show::Buttons => Some(InteractiveAction::Buttons {
-            buttons: choices
-                .iter()
-                .map(|choice| Button {
-                    id: choice.value.clone(),
-                    title: title(choice),
-                })
-                .collect(),
-        }),
-        Show::List => Some(InteractiveAction::List {
-            button: prompt.list_button.clone().unwrap_or_default(),
-            sections: vec![ListSection {
-                title: String::new(),
-                rows: choices
-                    .iter()
-                    .map(|choice| ListRow {
-                        id: choice.value.clone(),
-                        title: title(choice),
-                        description: choice.description.clone(),
-                    })
-                    .collect(),
-            }],
-        }),
-    }
-}
-
-/// Every text that means a choice, normalised and sorted. Of equal ones the first choice counts.
-pub(crate) fn choice_keys(choices: &[Choice]) -> Box<[(Box<str>, u16)]> {
-    let mut keys: Vec<(Box<str>, u16)> = Vec::new();
-    for (position, choice) in (0_u16..).zip(choices) {
-        let texts = [&choice.value]
-            .into_iter()
-            .chain(&choice.title)
-            .chain(&choice.synonyms);
-        keys.extend(texts.map(|text| (normalise(text).into(), position)));
-    }
-    keys.retain(|(key, _)| !key.is_empty());
-    keys.sort();
-    keys.dedup_by(|later, first| later.0 == first.0);
-    keys.into()
 }
 
 /// A number as written by people; `None` for anything else, infinities included.

@@ -6,6 +6,12 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::parse::FORMAT;
 
+mod accept;
+mod part;
+
+pub use self::accept::Accept;
+pub use self::part::{CardPart, Degrees, MediaPart, Part, PlacePart};
+
 /// A flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
@@ -54,11 +60,31 @@ pub enum Settings {
     CollectInput(CollectInput),
     /// `condition`: chooses an exit by a variable. One exit per branch, and `no_match`.
     Condition(Condition),
+    /// `split`: sends shares of the customers different ways. One exit per way.
+    Split(Split),
+    /// `wait`: lets time pass. Exits `next`, `message`.
+    Wait(Pause),
+    /// `end`: the flow's part is over, and nobody else has one. No exits.
+    End,
     /// `route_to`: hands the engagement to a queue, which ends the flow's part. No exits.
     RouteTo(RouteTo),
 }
 
 impl Settings {
+    /// Whether `exit` may be null without ending the flow: what it is for is passed over then.
+    pub fn may_pass_over(&self, exit: &str) -> bool {
+        match self {
+            Self::SendMedia(_) => exit == "failed",
+            Self::Wait(_) => exit == "message",
+            Self::Start
+            | Self::CollectInput(_)
+            | Self::Condition(_)
+            | Self::Split(_)
+            | Self::End
+            | Self::RouteTo(_) => false,
+        }
+    }
+
     /// The word in the definition's `type`.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -66,6 +92,9 @@ impl Settings {
             Self::SendMedia(_) => "send_media",
             Self::CollectInput(_) => "collect_input",
             Self::Condition(_) => "condition",
+            Self::Split(_) => "split",
+            Self::Wait(_) => "wait",
+            Self::End => "end",
             Self::RouteTo(_) => "route_to",
         }
     }
@@ -79,50 +108,18 @@ pub struct SendMedia {
     pub parts: Vec<Part>,
 }
 
-/// One message of `send_media`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Part {
-    /// Text.
-    Text {
-        /// What it says; may hold `{{…}}`.
-        text: String,
-    },
-    /// JPEG or PNG.
-    Image(MediaPart),
-    /// MP4 or 3GP.
-    Video(MediaPart),
-    /// AAC, AMR, MP3, MP4 audio or OGG. No caption.
-    Audio(MediaPart),
-    /// Any file.
-    Document(MediaPart),
-    /// WebP. No caption.
-    Sticker(MediaPart),
-}
-
-/// A file at a public address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MediaPart {
-    /// `https://…`; WhatsApp fetches it.
-    pub link: String,
-    /// Text under an image, video or document; may hold `{{…}}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub caption: Option<String>,
-    /// Name the customer sees; documents only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub filename: Option<String>,
-}
-
 /// Settings of `collect_input`. Sets `{{<widget>.value}}` and `{{<widget>.text}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CollectInput {
     /// The question.
     pub prompt: Prompt,
-    /// What counts as an answer. None at all means: any text does.
+    /// What counts as an answer. None at all means: what is accepted does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<Choice>,
+    /// What counts as an answer where there are no choices; any text by default.
+    #[serde(default, skip_serializing_if = "Accept::is_default")]
+    pub accept: Accept,
     /// How long to wait for an answer: 1 second to 7 days.
     pub timeout_seconds: u32,
     /// What to do about an answer that matches no choice.
@@ -155,6 +152,8 @@ pub enum Show {
     Buttons,
     /// As a list of one to ten rows.
     List,
+    /// None: a button by which the customer sends a place; for questions that accept one.
+    Location,
 }
 
 impl Show {
@@ -259,6 +258,32 @@ impl Operator {
     }
 }
 
+/// Settings of `split`. A customer takes the same way each time, until the ways change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    /// Two or more.
+    pub ways: Vec<Way>,
+}
+
+/// One way of a split.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Way {
+    /// The exit taken.
+    pub exit: String,
+    /// Its share, in parts of the sum of all shares: 1 to 10,000.
+    pub share: u32,
+}
+
+/// Settings of `wait`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pause {
+    /// How long: 1 second to 7 days.
+    pub seconds: u32,
+}
+
 /// Settings of `route_to`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -305,7 +330,9 @@ impl Serialize for Widget {
         fields.serialize_field("name", &self.name)?;
         fields.serialize_field("type", self.settings.kind())?;
         match &self.settings {
-            Settings::Start => {}
+            Settings::Start | Settings::End => {}
+            Settings::Split(settings) => fields.serialize_field("settings", settings)?,
+            Settings::Wait(settings) => fields.serialize_field("settings", settings)?,
             Settings::SendMedia(settings) => fields.serialize_field("settings", settings)?,
             Settings::CollectInput(settings) => fields.serialize_field("settings", settings)?,
             Settings::Condition(settings) => fields.serialize_field("settings", settings)?,

@@ -4,7 +4,7 @@
 use core_types::Timestamp;
 
 use crate::answer::Answer;
-use crate::compile::{CompiledFlow, Exit, Node};
+use crate::compile::{CompiledFlow, Exit, Node, Pause, Question};
 use crate::run::Run;
 use crate::session::{Session, SessionError, State, Waiting};
 use crate::step::{EffectKey, Facts, Failure, Input, Step, Wait};
@@ -42,8 +42,10 @@ pub fn advance<'f>(
     let State::Waiting(waiting) = session.state else {
         return Ok(unchanged(bytes, None));
     };
-    let Some(Node::Collect(question)) = flow.nodes.get(usize::from(waiting.widget)) else {
-        return Err(SessionError::Bad("position").into());
+    let here = match flow.nodes.get(usize::from(waiting.widget)) {
+        Some(Node::Collect(question)) => Here::Question(question),
+        Some(Node::Pause(pause)) => Here::Pause(pause),
+        _ => return Err(SessionError::Bad("position").into()),
     };
     let sprint = session.sprint;
     let next = sprint.checked_add(1).ok_or(SessionError::Bad("counter"))?;
@@ -57,10 +59,23 @@ pub fn advance<'f>(
         )),
         Input::Message(content) => match Answer::of(content) {
             Answer::Aside => Ok(unchanged(bytes, Some(wait))),
-            answer => Run::new(flow, outside, next, waiting).hear(question, answer),
+            answer => match here {
+                Here::Question(question) => {
+                    Run::new(flow, outside, next, waiting).hear(question, content, answer)
+                }
+                Here::Pause(Pause {
+                    message: Some(exit),
+                    ..
+                }) => Run::new(flow, outside, next, waiting).play(exit),
+                Here::Pause(_) => Ok(unchanged(bytes, Some(wait))),
+            },
         },
         Input::TimedOut { wait: over } if *over == sprint => {
-            Run::new(flow, outside, next, waiting).play(&question.timeout)
+            let exit = match here {
+                Here::Question(question) => &question.timeout,
+                Here::Pause(pause) => &pause.next,
+            };
+            Run::new(flow, outside, next, waiting).play(exit)
         }
         Input::TimedOut { .. } => Ok(unchanged(bytes, Some(wait))),
         Input::SendFailed { key } => match failed_exit(flow, sprint, &waiting, *key)? {
@@ -68,6 +83,13 @@ pub fn advance<'f>(
             None => Ok(unchanged(bytes, Some(wait))),
         },
     }
+}
+
+/// What a session waits at.
+#[derive(Clone, Copy)]
+enum Here<'f> {
+    Question(&'f Question),
+    Pause(&'f Pause),
 }
 
 fn unchanged<'f>(bytes: &[u8], wait: Option<Wait>) -> Step<'f> {

@@ -16,7 +16,7 @@
 //!             Start(content)                    route_to, or an exit to null
 //!   (no session) ────────► playing ───────────────────────────────► finished
 //!                            │ ▲                                       (for good)
-//!              collect_input │ │ Message · TimedOut · SendFailed
+//!       collect_input · wait │ │ Message · TimedOut · SendFailed
 //!                            ▼ │
 //!                          waiting ◄── anything else leaves it as it is
 //! ```
@@ -24,6 +24,7 @@
 //! One stretch of playing, from an input to the next wait or the end, is a *sprint*. Sprints count
 //! from 1; an effect's key is `<sprint>.<index>`; a wait is named by the sprint that began it.
 
+mod accept;
 mod analysis;
 mod answer;
 mod compile;
@@ -46,8 +47,9 @@ mod validate;
 pub use answer::normalise;
 pub use compile::CompiledFlow;
 pub use definition::{
-    Branch, Choice, CollectInput, Condition, Definition, Exits, MediaPart, Operator, Part, Prompt,
-    Retries, RouteTo, SendMedia, Settings, Show, Widget,
+    Accept, Branch, CardPart, Choice, CollectInput, Condition, Definition, Degrees, Exits,
+    MediaPart, Operator, Part, Pause, PlacePart, Prompt, Retries, RouteTo, SendMedia, Settings,
+    Show, Split, Way, Widget,
 };
 pub use engine::advance;
 pub use limits::{

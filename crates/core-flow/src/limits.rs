@@ -15,12 +15,18 @@ pub const MAX_SESSION_BYTES: usize = 256 << 10;
 
 /// Most exits of one widget.
 pub(crate) const MAX_EXITS: usize = 64;
+/// Largest share of one way of a split.
+pub(crate) const MAX_SHARE: u32 = 10_000;
 /// Most branches of one condition; several may share an exit.
 pub(crate) const MAX_BRANCHES: usize = 256;
 /// Most choices of one question.
 pub(crate) const MAX_CHOICES: usize = 256;
 /// Most parts of one Send Media widget.
 pub(crate) const MAX_PARTS: usize = 10;
+/// WhatsApp: address cards of one message.
+pub(crate) const CARDS: usize = 20;
+/// Longest name or address of a place or a person, in characters.
+pub(crate) const MAX_LINE: usize = 256;
 /// Longest flow name, in characters.
 pub(crate) const MAX_FLOW_NAME: usize = 100;
 /// Longest widget or exit name, in bytes.
@@ -31,6 +37,8 @@ pub(crate) const MAX_TIMEOUT: u32 = 604_800;
 pub(crate) const MAX_RETRIES: u8 = 10;
 /// Highest priority; the lowest is its negative.
 pub(crate) const MAX_PRIORITY: i32 = 100;
+/// Most digits a question may ask for.
+pub(crate) const MAX_DIGITS: u32 = 40;
 /// Longest answer kept, in characters: what WhatsApp lets a customer write in one message.
 pub(crate) const MAX_ANSWER: usize = 4_096;
 
@@ -38,6 +46,8 @@ pub(crate) const MAX_ANSWER: usize = 4_096;
 pub(crate) const TEXT_BODY: usize = 4_096;
 /// WhatsApp: body over reply buttons.
 pub(crate) const BUTTONS_BODY: usize = 1_024;
+/// WhatsApp: body over a button for a place.
+pub(crate) const LOCATION_BODY: usize = 1_024;
 /// WhatsApp: body over a list.
 pub(crate) const LIST_BODY: usize = 4_096;
 /// WhatsApp: caption under media.

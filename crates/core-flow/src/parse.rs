@@ -17,11 +17,14 @@ use crate::validate::validate;
 pub const FORMAT: u64 = 1;
 
 /// The words of `type`.
-const TYPES: [&str; 5] = [
+const TYPES: [&str; 8] = [
     "start",
     "send_media",
     "collect_input",
     "condition",
+    "split",
+    "wait",
+    "end",
     "route_to",
 ];
 
@@ -180,6 +183,9 @@ fn read_settings(
         "send_media" => settings(source, json, raw).map(Settings::SendMedia),
         "collect_input" => settings(source, json, raw).map(Settings::CollectInput),
         "condition" => settings(source, json, raw).map(Settings::Condition),
+        "split" => settings(source, json, raw).map(Settings::Split),
+        "wait" => settings(source, json, raw).map(Settings::Wait),
+        "end" => settings::<Nothing>(source, json, raw).map(|_| Settings::End),
         "route_to" => settings(source, json, raw).map(Settings::RouteTo),
         _ => {
             let remedy = match nearest(kind, TYPES) {

@@ -2,12 +2,16 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::time::Duration;
 
 use core_types::{Content, Interactive, Timestamp};
 
+use crate::accept::accepted;
 use crate::answer::{Answer, normalise};
 use crate::compile::number;
-use crate::compile::{CompiledFlow, Exit, Message, Node, Question, Segment, Switch, Test, Text};
+use crate::compile::{
+    CompiledFlow, Exit, Message, Node, Question, Segment, Switch, Test, Text, Ways,
+};
 use crate::limits::{CAPTION, MAX_ANSWER, MAX_SENDS_PER_SPRINT, MAX_SESSION_BYTES, TEXT_BODY};
 use crate::scope::{AnswerField, AnswerKey, Variable};
 use crate::session::{Sent, Session, SessionError, State, Waiting};
@@ -73,10 +77,25 @@ impl<'f, 's> Run<'f, 's> {
                     next
                 }
                 Node::Condition(switch) => self.choose(switch),
+                Node::Split(ways) => match self.way(ways) {
+                    Some(exit) => exit,
+                    None => return Err(SessionError::Bad("position").into()),
+                },
                 Node::Collect(question) => {
                     self.waiting.widget = target;
                     self.waiting.retries = 0;
                     return self.ask(question, &question.prompt);
+                }
+                Node::Pause(pause) => {
+                    self.waiting.widget = target;
+                    self.waiting.retries = 0;
+                    return self.rest(pause.span);
+                }
+                Node::End { label } => {
+                    self.path.push(label);
+                    let reason = label.to_string();
+                    self.effect(Action::End { reason });
+                    return self.finish();
                 }
                 Node::Route {
                     queue,
@@ -102,9 +121,10 @@ impl<'f, 's> Run<'f, 's> {
     pub(crate) fn hear(
         mut self,
         question: &'f Question,
+        content: &Content,
         answer: Answer<'_>,
     ) -> Result<Step<'f>, Failure> {
-        let Some(value) = question.matching(answer) else {
+        let Some(value) = question.matching(content, answer) else {
             if self.waiting.retries < question.retries {
                 self.waiting.retries += 1;
                 self.path.push(&question.retry_label);
@@ -149,7 +169,12 @@ impl<'f, 's> Run<'f, 's> {
                 action: action.clone(),
             }))?;
         }
-        self.waiting.until = Some(self.now.plus(question.patience));
+        self.rest(question.patience)
+    }
+
+    /// Waits for so long at the widget the session stands at.
+    fn rest(mut self, span: Duration) -> Result<Step<'f>, Failure> {
+        self.waiting.until = Some(self.now.plus(span));
         let wait = Wait {
             wait: self.sprint,
             until: self.waiting.until,
@@ -172,6 +197,7 @@ impl<'f, 's> Run<'f, 's> {
                         self.send(plain(body))?;
                     }
                 }
+                Message::Fixed(content) => self.send((**content).clone())?,
                 Message::Media { media, caption } => {
                     let caption = caption.as_ref().map(|text| self.render(text));
                     let mut pieces = split(&caption.unwrap_or_default(), CAPTION).into_iter();
@@ -210,6 +236,18 @@ impl<'f, 's> Run<'f, 's> {
             index: self.effects.len() as u32,
         };
         self.effects.push(Effect { key, action });
+    }
+
+    /// The way of this conversation: its id decides, so it is the same one each time.
+    fn way(&self, ways: &'f Ways) -> Option<&'f Exit> {
+        if let Some(chosen) = self.facts.fact(&ways.chosen) {
+            let named = |(_, exit): &&(u64, Exit)| exit.name() == chosen;
+            return ways.exits.iter().find(named).map(|(_, exit)| exit);
+        }
+        let whose = self.facts.fact("conversation.id").unwrap_or_default();
+        let place = spread(&[&ways.name, whose]).checked_rem(ways.all)?;
+        let own = ways.exits.iter().find(|(before, _)| *before <= place);
+        own.map(|(_, exit)| exit)
     }
 
     fn choose(&self, switch: &'f Switch) -> &'f Exit {
@@ -270,6 +308,20 @@ impl<'f, 's> Run<'f, 's> {
     }
 }
 
+/// A number that looks like chance and is the same for the same texts everywhere: FNV-1a, and the
+/// last mixing of MurmurHash3, without which its low bits follow the last letters.
+fn spread(texts: &[&str]) -> u64 {
+    let mut hash: u64 = 0xCBF2_9CE4_8422_2325;
+    for text in texts {
+        for byte in text.bytes().chain([0xFF]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        }
+    }
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xC4CE_B9FE_1A85_EC53);
+    hash ^ (hash >> 33)
+}
+
 fn plain(body: String) -> Content {
     Content::Text {
         body,
@@ -286,10 +338,9 @@ fn shortened(text: &str) -> Cow<'_, str> {
 
 impl Question {
     /// The value an answer stands for, if it is one.
-    fn matching<'a>(&'a self, answer: Answer<'a>) -> Option<Cow<'a, str>> {
+    fn matching<'a>(&'a self, content: &Content, answer: Answer<'a>) -> Option<Cow<'a, str>> {
         if self.values.is_empty() {
-            let text = answer.text().trim();
-            return (!text.is_empty()).then(|| shortened(text));
+            return accepted(&self.accept, content, answer).map(Cow::Owned);
         }
         let choice = match answer {
             Answer::Written(text) => self.choice(text),

@@ -1,7 +1,9 @@
 //! Everything that can be said about a definition before it meets a customer. Errors keep it from
 //! being published; warnings are for its author. Every problem names its place and a remedy.
 
+mod accept;
 mod graph;
+mod parts;
 mod settings;
 mod window;
 
@@ -147,7 +149,12 @@ fn expected_exits(widget: &Widget) -> Vec<&str> {
             }
             exits
         }
-        Settings::RouteTo(_) => Vec::new(),
+        Settings::Split(split) => {
+            let ways = split.ways.iter().take(MAX_EXITS);
+            ways.map(|way| way.exit.as_str()).collect()
+        }
+        Settings::Wait(_) => vec!["next", "message"],
+        Settings::End | Settings::RouteTo(_) => Vec::new(),
     }
 }
 

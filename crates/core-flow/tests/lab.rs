@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use core_flow::lab::{Act, Coverage, Line, Player, PlayerError, Said, Scenario, Span, play};
-use core_flow::{CompiledFlow, Definition, check, graph};
-use core_types::Timestamp;
+use core_flow::{CompiledFlow, Definition, Input, check, graph};
+use core_types::{Content, Timestamp};
 use serde_json::json;
 
 const GUIDE: &str = include_str!("../../../deploy/flows/whatsapp-for-business.json");
@@ -113,6 +113,7 @@ fn what_cannot_happen_is_told_in_words() {
         title: "nothing".to_owned(),
         at: None,
         contact: nobody(),
+        splits: nobody(),
         steps: vec![Line::Unsent(1)],
     };
     assert_eq!(
@@ -141,6 +142,7 @@ fn only_exits_that_can_be_taken_count() {
             title: String::new(),
             at: None,
             contact: nobody(),
+            splits: nobody(),
             steps: steps.to_vec(),
         };
         taken.add(&play(&flow, &scenario, start()).unwrap().taken);
@@ -159,6 +161,7 @@ fn only_exits_that_can_be_taken_count() {
         title: String::new(),
         at: None,
         contact: nobody(),
+        splits: nobody(),
         steps: unsent.to_vec(),
     };
     taken.add(&play(&flow, &scenario, start()).unwrap().taken);
@@ -217,4 +220,62 @@ fn the_largest_flow_is_drawn() {
     let definition = core_flow::parse(&text.to_string()).unwrap();
     let drawn = graph::svg(&definition, None);
     assert!(drawn.contains(">W1999</text>"));
+}
+
+/// Three ways in the proportion of 1 to 2 to 7.
+fn split() -> String {
+    json!({"format": 1, "name": "Split", "start": "Start", "widgets": [
+        {"name": "Start", "type": "start", "exits": {"next": "Try"}},
+        {"name": "Try", "type": "split", "settings": {"ways": [
+            {"exit": "a", "share": 1}, {"exit": "b", "share": 2}, {"exit": "c", "share": 7}]},
+         "exits": {"a": "A", "b": "B", "c": "C"}},
+        {"name": "A", "type": "route_to", "settings": {"queue": "a"}},
+        {"name": "B", "type": "route_to", "settings": {"queue": "b"}},
+        {"name": "C", "type": "route_to", "settings": {"queue": "c"}}]})
+    .to_string()
+}
+
+#[test]
+fn a_split_keeps_its_shares_and_sends_a_customer_the_same_way_again() {
+    let text = split();
+    let (_, flow) = flow(&text);
+    let hello = Content::Text {
+        body: "Hi".to_owned(),
+        preview_url: false,
+    };
+    let way = |id: String| {
+        let facts = BTreeMap::from([("conversation.id".to_owned(), id)]);
+        let input = Input::Start(hello.clone());
+        let step = core_flow::advance(&flow, None, &input, &facts, start()).unwrap();
+        step.path[1].to_owned()
+    };
+    let mut taken: BTreeMap<String, u32> = BTreeMap::new();
+    for number in 0..10_000 {
+        let id = format!("cnv-{number}");
+        assert_eq!(way(id.clone()), way(id.clone()));
+        *taken.entry(way(id)).or_default() += 1;
+    }
+    // Three standard deviations.
+    for (exit, share) in [("Try/a", 1_000_i64), ("Try/b", 2_000), ("Try/c", 7_000)] {
+        let seen = i64::from(taken[exit]);
+        assert!((seen - share).abs() < 140, "{exit}: {seen}");
+    }
+}
+
+#[test]
+fn a_scenario_chooses_the_way() {
+    let text = split();
+    let (_, flow) = flow(&text);
+    for (exit, queue) in [("a", "a"), ("b", "b"), ("c", "c")] {
+        let scenario = Scenario {
+            title: String::new(),
+            at: None,
+            contact: nobody(),
+            splits: BTreeMap::from([("Try".to_owned(), exit.to_owned())]),
+            steps: vec![Line::Customer(says("Hi"))],
+        };
+        let played = play(&flow, &scenario, start()).unwrap();
+        let last = serde_json::to_value(played.lines.last()).unwrap();
+        assert_eq!(last, json!({"route": {"queue": queue}}));
+    }
 }

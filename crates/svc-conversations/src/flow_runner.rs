@@ -90,7 +90,7 @@ fn to_proto(conversation: &Conversation, step: &FlowStep, now: Timestamp) -> pb:
     }
 }
 
-/// What a flow may ask about the customer.
+/// What a flow may ask about the customer and the conversation.
 fn facts(conversation: &Conversation) -> HashMap<String, String> {
     let contact = &conversation.contact;
     [
@@ -101,6 +101,8 @@ fn facts(conversation: &Conversation) -> HashMap<String, String> {
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+    // Decides which way a customer takes at a split, the same one each time.
+    .chain([("conversation.id".to_owned(), conversation.id.to_string())])
     .collect()
 }
 

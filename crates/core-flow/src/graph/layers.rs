@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::definition::{Definition, Settings};
+use crate::definition::Definition;
 
 /// What is drawn at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,8 +202,7 @@ fn links(definition: &Definition, layers: &mut Layers) -> Vec<Link> {
     for (from, widget) in definition.widgets.iter().enumerate() {
         for (exit, (name, target)) in widget.exits.0.iter().enumerate() {
             let known = target.as_deref().and_then(|target| places.get(target));
-            let silent = matches!(widget.settings, Settings::SendMedia(_)) && name == "failed";
-            if target.is_none() && silent {
+            if target.is_none() && widget.settings.may_pass_over(name) {
                 // Leads nowhere because nothing happens.
                 continue;
             }

@@ -20,8 +20,10 @@ pub fn mermaid(definition: &Definition) -> String {
         let (open, close) = match widget.settings {
             Settings::Start => ("([", "])"),
             Settings::CollectInput(_) => ("[/", "/]"),
-            Settings::Condition(_) => ("{{", "}}"),
+            Settings::Condition(_) | Settings::Split(_) => ("{{", "}}"),
             Settings::RouteTo(_) => ("[[", "]]"),
+            Settings::Wait(_) => ("[\\", "\\]"),
+            Settings::End => ("((", "))"),
             Settings::SendMedia(_) => ("[", "]"),
         };
         // Writing into a text does not fail.
@@ -30,7 +32,7 @@ pub fn mermaid(definition: &Definition) -> String {
     let mut ends = 0;
     for (at, widget) in definition.widgets.iter().enumerate() {
         for (exit, target) in &widget.exits.0 {
-            let silent = matches!(widget.settings, Settings::SendMedia(_)) && exit == "failed";
+            let silent = widget.settings.may_pass_over(exit);
             let to = match target.as_deref().map(|target| places.get(target)) {
                 None if silent => continue,
                 Some(Some(to)) => format!("w{to}"),

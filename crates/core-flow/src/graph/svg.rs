@@ -20,8 +20,8 @@ const STYLE: &str = "\
 text{font:13px system-ui,sans-serif;fill:#1f2933}\
 .kind{font-size:11px;fill:#52606d}.exit{font-size:11px;fill:#3e4c59}\
 .box{fill:#fff;stroke:#52606d;stroke-width:1.2}\
-.start{fill:#e3f2ec;stroke:#2f8f6b}.condition{fill:#fdf3dc;stroke:#b7791f}\
-.route_to{fill:#e6effa;stroke:#2b6cb0}.collect_input{fill:#f3ecfa;stroke:#6b46c1}\
+.start{fill:#e3f2ec;stroke:#2f8f6b}.condition,.split{fill:#fdf3dc;stroke:#b7791f}\
+.route_to{fill:#e6effa;stroke:#2b6cb0}.collect_input{fill:#f3ecfa;stroke:#6b46c1}.wait{fill:#eef2f6}\
 .road{fill:none;stroke:#7b8794;stroke-width:1.3}.end{fill:#52606d}\
 .taken{stroke:#2f8f6b}.missed{stroke:#c53030;stroke-dasharray:5 4}\
 .exit.taken{fill:#2f8f6b;stroke:none}.exit.missed{fill:#c53030;stroke:none}.box.missed{fill:#fdecec}\
@@ -74,10 +74,9 @@ impl Picture<'_> {
         let widget = &self.definition.widgets[at];
         let (wide, kind) = (width(widget), widget.settings.kind());
         let (left, top) = (self.layout.x[spot] - wide / 2, self.layout.top(spot));
-        let round = if matches!(widget.settings, Settings::Start | Settings::RouteTo(_)) {
-            HEIGHT / 2
-        } else {
-            6
+        let round = match widget.settings {
+            Settings::Start | Settings::End | Settings::RouteTo(_) => HEIGHT / 2,
+            _ => 6,
         };
         let seen = self.widgets.as_ref().and_then(|widgets| widgets.get(at));
         let unseen = seen.is_some_and(|widget| !widget.is_visited());

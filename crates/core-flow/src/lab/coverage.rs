@@ -66,10 +66,10 @@ impl Coverage {
         let widgets = widgets.map(|widget| {
             let names: Vec<&str> = match &widget.settings {
                 Settings::RouteTo(_) => vec!["routed"],
+                Settings::End => vec!["ended"],
                 settings => {
-                    let silent = matches!(settings, Settings::SendMedia(_));
                     let exits = widget.exits.0.iter().filter(|(name, target)| {
-                        let nothing = silent && name == "failed" && target.is_none();
+                        let nothing = target.is_none() && settings.may_pass_over(name);
                         let dead = dead.contains(&(widget.name.as_str(), name.as_str()));
                         !nothing && !dead
                     });

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use core_types::{Content, InteractiveAction, Media, MediaKind, Reply, ReplyKind, Timestamp};
+use core_types::{
+    Content, InteractiveAction, Location, Media, MediaKind, Reply, ReplyKind, Timestamp,
+};
 
 use crate::compile::CompiledFlow;
 use crate::engine::advance;
@@ -61,6 +63,9 @@ pub enum PlayerError {
         /// What there is.
         shown: String,
     },
+    /// A place that is none.
+    #[error("`{0}` is no place; write latitude,longitude in degrees, such as 52.52,13.405")]
+    NoPlace(String),
     /// There is no such message.
     #[error("the flow sent {sent} messages last; `unsent` counts them from 1")]
     NoSuchMessage {
@@ -88,6 +93,11 @@ impl<'f> Player<'f> {
             sent: Vec::new(),
             taken: Coverage::default(),
         }
+    }
+
+    /// From now on the split called `split` takes `exit`.
+    pub fn choose(&mut self, split: &str, exit: &str) {
+        self.facts.insert(format!("split.{split}"), exit.to_owned());
     }
 
     /// Whether the flow's part is over.
@@ -210,6 +220,7 @@ impl<'f> Player<'f> {
         Ok(match act {
             Act::Tap(name) => self.tap(name)?,
             Act::Image(caption) => media(MediaKind::Image, Some(caption)),
+            Act::Place(text) => place(text)?,
             Act::Sticker(_) => media(MediaKind::Sticker, None),
             Act::Content(content) => (**content).clone(),
         })
@@ -250,6 +261,9 @@ pub fn play(
     now: Timestamp,
 ) -> Result<Played, (usize, PlayerError)> {
     let mut player = Player::new(flow, &scenario.contact, now);
+    for (split, exit) in &scenario.splits {
+        player.choose(split, exit);
+    }
     let mut lines = Vec::with_capacity(scenario.steps.len());
     for (position, line) in scenario.steps.iter().enumerate() {
         let answers = match line {
@@ -311,6 +325,25 @@ fn text(body: &str) -> Content {
         body: body.to_owned(),
         preview_url: false,
     }
+}
+
+fn place(text: &str) -> Result<Content, PlayerError> {
+    let degrees = |text: &str, most: f64| {
+        let degrees: f64 = text.trim().parse().ok()?;
+        (degrees.abs() <= most).then_some(degrees)
+    };
+    let both = text
+        .split_once(',')
+        .and_then(|(north, east)| degrees(north, 90.0).zip(degrees(east, 180.0)));
+    let (latitude, longitude) =
+        both.ok_or_else(|| PlayerError::NoPlace(crate::problem::quote(text)))?;
+    Ok(Content::Location(Location {
+        latitude,
+        longitude,
+        name: None,
+        address: None,
+        url: None,
+    }))
 }
 
 fn media(kind: MediaKind, caption: Option<&str>) -> Content {

@@ -33,6 +33,9 @@ pub struct Scenario {
     /// What is known of the customer: `display_name: Maria` is `{{contact.display_name}}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub contact: BTreeMap<String, String>,
+    /// The exit taken at a split, by the split's name; otherwise chance decides.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub splits: BTreeMap<String, String>,
     /// What happens, in order. The customer's first line begins the session.
     pub steps: Vec<Line>,
 }
@@ -103,6 +106,13 @@ impl<'de> Visitor<'de> for SaidVisitor {
         Ok(Said::Text(number.to_string()))
     }
 
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Said, E> {
+        // Nobody knows how many zeros stood behind it.
+        Err(E::custom(format!(
+            "put {number} into quotes, as it is written"
+        )))
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Said, A::Error> {
         let act = Act::deserialize(MapAccessDeserializer::new(map))?;
         Ok(Said::Act(Box::new(act)))
@@ -117,6 +127,8 @@ pub enum Act {
     Tap(String),
     /// Sends a picture with a caption.
     Image(String),
+    /// Sends a place: `latitude,longitude` in degrees.
+    Place(String),
     /// Sends a sticker.
     Sticker(String),
     /// Any other content.

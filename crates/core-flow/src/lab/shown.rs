@@ -45,6 +45,9 @@ pub struct ShownParts {
     /// A list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<ShownList>,
+    /// Whether there is a button by which the customer sends a place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub place_button: bool,
     /// Anything else, as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,
@@ -130,9 +133,8 @@ fn interactive(content: &Content, body: &str, action: &InteractiveAction) -> Sho
             }
             _ => return whole(content),
         },
-        InteractiveAction::Link { .. } | InteractiveAction::LocationRequest => {
-            return whole(content);
-        }
+        InteractiveAction::LocationRequest => parts.place_button = true,
+        InteractiveAction::Link { .. } => return whole(content),
     }
     Shown::Parts(Box::new(parts))
 }

@@ -74,8 +74,8 @@ pub(super) fn check(definition: &Definition, scope: &Scope<'_>, problems: &mut V
 
 fn roads_of(widget: &Widget, scope: &Scope<'_>) -> Vec<Road> {
     let needs = |exit: &str| match (&widget.settings, exit) {
-        (Settings::CollectInput(_), "timeout") => Needs::Time,
-        (Settings::CollectInput(_), _) => Needs::Customer,
+        (Settings::CollectInput(_), "timeout") | (Settings::Wait(_), "next") => Needs::Time,
+        (Settings::CollectInput(_) | Settings::Wait(_), _) => Needs::Customer,
         (Settings::SendMedia(_), "failed") => Needs::Failure,
         _ => Needs::Nothing,
     };
@@ -122,8 +122,8 @@ fn unreachable(
 /// Exits that end the conversation with nobody having answered.
 fn open_ends(definition: &Definition, problems: &mut Vec<Problem>) {
     for widget in &definition.widgets {
-        let silent =
-            |exit: &str| matches!(widget.settings, Settings::SendMedia(_)) && exit == "failed";
+        // Nothing ends there: nothing happens.
+        let silent = |exit: &str| widget.settings.may_pass_over(exit);
         for (exit, target) in &widget.exits.0 {
             if target.is_none() && !silent(exit) {
                 problems.push(Problem::warning(
@@ -198,7 +198,12 @@ fn longest(definition: &Definition, roads: &[Vec<Road>], problems: &mut Vec<Prob
         let sends = match &widget.settings {
             Settings::SendMedia(settings) => settings.parts.len() as u32,
             Settings::CollectInput(_) => 1,
-            Settings::Start | Settings::Condition(_) | Settings::RouteTo(_) => 0,
+            Settings::Start
+            | Settings::Condition(_)
+            | Settings::Split(_)
+            | Settings::Wait(_)
+            | Settings::End
+            | Settings::RouteTo(_) => 0,
         };
         let (steps, sends) = (reach[position].0 + 1, reach[position].1 + sends);
         if (steps > MAX_STEPS_PER_SPRINT && told.insert("widgets"))

@@ -8,14 +8,12 @@ use super::is_name;
 use crate::answer::normalise;
 use crate::compile::{body_limit, number};
 use crate::definition::{
-    Choice, CollectInput, Condition, MediaPart, Operator, Part, RouteTo, SendMedia, Settings, Show,
-    Widget,
+    Choice, CollectInput, Condition, Operator, RouteTo, Settings, Show, Split, Widget,
 };
 use crate::interpolation::{Piece, literal_chars, pieces, says_something, single};
 use crate::limits::{
-    BUTTON_ID, BUTTON_TITLE, BUTTONS, CAPTION, LIST_BUTTON, LIST_ROWS, MAX_BRANCHES, MAX_CHOICES,
-    MAX_PARTS, MAX_PRIORITY, MAX_RETRIES, MAX_TIMEOUT, ROW_DESCRIPTION, ROW_ID, ROW_TITLE,
-    TEXT_BODY,
+    BUTTON_ID, BUTTON_TITLE, BUTTONS, LIST_BUTTON, LIST_ROWS, MAX_BRANCHES, MAX_CHOICES, MAX_EXITS,
+    MAX_PRIORITY, MAX_RETRIES, MAX_SHARE, MAX_TIMEOUT, ROW_DESCRIPTION, ROW_ID, ROW_TITLE,
 };
 use crate::problem::{Problem, quote};
 use crate::scope::{AnswerField, AnswerKey, Scope, Variable};
@@ -28,44 +26,59 @@ pub(super) fn check(widget: &Widget, scope: &Scope<'_>, problems: &mut Vec<Probl
         problems,
     };
     match &widget.settings {
-        Settings::Start => {}
+        Settings::Start | Settings::End => {}
         Settings::SendMedia(settings) => checker.send_media(settings),
         Settings::CollectInput(settings) => checker.collect_input(settings),
         Settings::Condition(settings) => checker.condition(settings),
+        Settings::Split(settings) => checker.split(settings),
+        Settings::Wait(settings) => checker.seconds("seconds", settings.seconds),
         Settings::RouteTo(settings) => checker.route_to(settings),
     }
 }
 
 /// Texts that may come out empty or not.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Blank {
+pub(super) enum Blank {
     /// Always says something by itself.
     Refused,
     /// May be made of variables only; sent only when they hold something.
     Warned,
 }
 
-struct Checker<'c, 'd> {
+/// One widget's settings under the eye of [`check`].
+pub(super) struct Checker<'c, 'd> {
     widget: &'c Widget,
     scope: &'c Scope<'d>,
     problems: &'c mut Vec<Problem>,
 }
 
 impl Checker<'_, '_> {
-    fn error(&mut self, field: &str, message: impl Into<String>, remedy: impl Into<String>) {
+    /// Tells of an error at `settings.<field>`.
+    pub(super) fn error(
+        &mut self,
+        field: &str,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
         let field = format!("settings.{field}");
         self.problems
             .push(Problem::error(&self.widget.name, field, message, remedy));
     }
 
-    fn warning(&mut self, field: &str, message: impl Into<String>, remedy: impl Into<String>) {
+    /// Tells of a warning at `settings.<field>`.
+    pub(super) fn warning(
+        &mut self,
+        field: &str,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
         let field = format!("settings.{field}");
         self.problems
             .push(Problem::warning(&self.widget.name, field, message, remedy));
     }
 
     /// A text with `{{…}}` in it.
-    fn text(&mut self, field: &str, text: &str, limit: usize, blank: Blank) {
+    pub(super) fn text(&mut self, field: &str, text: &str, limit: usize, blank: Blank) {
         let cut = match pieces(text) {
             Ok(cut) => cut,
             Err(message) => {
@@ -105,7 +118,7 @@ impl Checker<'_, '_> {
     }
 
     /// A text that is taken as it stands.
-    fn fixed(&mut self, field: &str, text: &str, limit: usize) {
+    pub(super) fn fixed(&mut self, field: &str, text: &str, limit: usize) {
         let length = text.chars().count();
         if text.trim().is_empty() {
             self.error(
@@ -124,64 +137,13 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn send_media(&mut self, settings: &SendMedia) {
-        if !(1..=MAX_PARTS).contains(&settings.parts.len()) {
-            let message = format!("there are {} parts", settings.parts.len());
-            self.error("parts", message, format!("give 1 to {MAX_PARTS}"));
-        }
-        for (index, part) in settings.parts.iter().enumerate().take(MAX_PARTS) {
-            let place = format!("parts[{index}]");
-            match part {
-                Part::Text { text } => {
-                    self.text(&format!("{place}.text"), text, TEXT_BODY, Blank::Warned);
-                }
-                Part::Image(media) | Part::Video(media) => self.media(&place, media, true, false),
-                Part::Document(media) => self.media(&place, media, true, true),
-                Part::Audio(media) | Part::Sticker(media) => {
-                    self.media(&place, media, false, false);
-                }
-            }
-        }
-    }
-
-    fn media(&mut self, place: &str, media: &MediaPart, captioned: bool, named: bool) {
-        let link = media.link.as_str();
-        let host = link
-            .strip_prefix("https://")
-            .and_then(|rest| rest.split(['/', '?', '#']).next());
-        let visible = !link.chars().any(|c| c.is_whitespace() || c.is_control());
-        if host.is_none_or(str::is_empty) || !visible || link.len() > 2_000 {
-            self.error(
-                &format!("{place}.link"),
-                format!("`{}` is not a public HTTPS address", quote(link)),
-                "give an address that begins with https:// and that WhatsApp can reach",
-            );
-        }
-        if let Some(caption) = &media.caption {
-            let field = format!("{place}.caption");
-            if captioned {
-                self.text(&field, caption, CAPTION, Blank::Warned);
-            } else {
-                let message = "WhatsApp shows no caption here";
-                self.error(&field, message, "send the words as a text part");
-            }
-        }
-        if let Some(filename) = &media.filename {
-            let field = format!("{place}.filename");
-            if named {
-                self.fixed(&field, filename, 240);
-            } else {
-                self.error(&field, "only documents have a file name", "remove it");
-            }
-        }
-    }
-
     fn collect_input(&mut self, settings: &CollectInput) {
         let CollectInput {
             prompt,
             choices,
             timeout_seconds,
             retries,
+            ..
         } = settings;
         let limit = body_limit(prompt.show);
         self.text("prompt.text", &prompt.text, limit, Blank::Refused);
@@ -200,20 +162,21 @@ impl Checker<'_, '_> {
                 format!("ask again 0 to {MAX_RETRIES} times"),
             );
         }
-        if !(1..=MAX_TIMEOUT).contains(timeout_seconds) {
-            let message = format!("{timeout_seconds} seconds cannot be waited for");
-            self.error(
-                "timeout_seconds",
-                message,
-                format!("use 1 to {MAX_TIMEOUT} seconds"),
-            );
-        }
+        self.seconds("timeout_seconds", *timeout_seconds);
         self.shown(settings);
+        self.accept(settings);
         if choices.len() > MAX_CHOICES {
             let message = format!("there are {} choices", choices.len());
             return self.error("choices", message, format!("use at most {MAX_CHOICES}"));
         }
         self.ambiguous(choices);
+    }
+
+    fn seconds(&mut self, field: &str, seconds: u32) {
+        if !(1..=MAX_TIMEOUT).contains(&seconds) {
+            let message = format!("{seconds} seconds cannot be waited for");
+            self.error(field, message, format!("use 1 to {MAX_TIMEOUT} seconds"));
+        }
     }
 
     /// Buttons and lists, against WhatsApp's limits.
@@ -227,18 +190,18 @@ impl Checker<'_, '_> {
                 let message = "the list has no button that opens it";
                 self.error("prompt.list_button", message, "add a text such as `Choose`");
             }
-            (Some(_), Show::Text | Show::Buttons) => {
+            (Some(_), Show::Text | Show::Buttons | Show::Location) => {
                 let message = "only a list has this button";
                 self.error("prompt.list_button", message, "remove it or show a list");
             }
-            (None, Show::Text | Show::Buttons) => {}
+            (None, Show::Text | Show::Buttons | Show::Location) => {}
         }
         let (most, title, id) = match prompt.show {
-            Show::Text => (usize::MAX, usize::MAX, BUTTON_ID),
+            Show::Text | Show::Location => (usize::MAX, usize::MAX, BUTTON_ID),
             Show::Buttons => (BUTTONS, BUTTON_TITLE, BUTTON_ID),
             Show::List => (LIST_ROWS, ROW_TITLE, ROW_ID),
         };
-        let shown = prompt.show != Show::Text;
+        let shown = matches!(prompt.show, Show::Buttons | Show::List);
         if shown && !(1..=most).contains(&choices.len()) {
             let message = format!("there are {} choices to show", choices.len());
             self.error("choices", message, format!("WhatsApp shows 1 to {most}"));
@@ -266,7 +229,7 @@ impl Checker<'_, '_> {
                 (Some(text), Show::List) => {
                     self.fixed(&format!("{place}.description"), text, ROW_DESCRIPTION);
                 }
-                (Some(_), Show::Text | Show::Buttons) => {
+                (Some(_), Show::Text | Show::Buttons | Show::Location) => {
                     let field = format!("{place}.description");
                     self.error(&field, "only list rows have a description", "remove it");
                 }
@@ -401,6 +364,27 @@ impl Checker<'_, '_> {
                     .collect(),
             ),
             _ => None,
+        }
+    }
+
+    fn split(&mut self, settings: &Split) {
+        if !(2..=MAX_EXITS).contains(&settings.ways.len()) {
+            let message = format!("there are {} ways", settings.ways.len());
+            self.error("ways", message, format!("give 2 to {MAX_EXITS}"));
+        }
+        let mut seen = BTreeSet::new();
+        for (index, way) in settings.ways.iter().enumerate().take(MAX_EXITS) {
+            let field = format!("ways[{index}]");
+            if !is_name(&way.exit) || !seen.insert(way.exit.as_str()) {
+                let message = format!("`{}` cannot name this way", quote(&way.exit));
+                let remedy = "use letters, digits and _, and each name once";
+                self.error(&format!("{field}.exit"), message, remedy);
+            }
+            if !(1..=MAX_SHARE).contains(&way.share) {
+                let message = format!("{} is no share", way.share);
+                let remedy = format!("use 1 to {MAX_SHARE}; a way nobody takes can be removed");
+                self.error(&format!("{field}.share"), message, remedy);
+            }
         }
     }
 

@@ -145,3 +145,218 @@ fn messages_after_a_day_of_silence_are_told() {
     assert!(both[0].starts_with("Second: up to 168 hours"), "{both:?}");
     assert!(both[1].starts_with("Bye: up to 336 hours"), "{both:?}");
 }
+
+/// A question without choices that accepts what is given.
+fn accepting(show: &str, accept: &str) -> String {
+    format!(
+        r#"{{"format":1,"name":"Ask","start":"Start","widgets":[
+           {{"name":"Start","type":"start","exits":{{"next":"Ask"}}}},
+           {{"name":"Ask","type":"collect_input","settings":{{
+             "prompt":{{"text":"Well?","show":"{show}"}},"accept":{accept},"timeout_seconds":60}},
+             "exits":{{"match":"Rest","no_match":"Support","timeout":"Support"}}}},
+           {{"name":"Rest","type":"wait","settings":{{"seconds":60}},
+             "exits":{{"next":"Bye","message":null}}}},
+           {{"name":"Bye","type":"end"}},
+           {{"name":"Support","type":"route_to","settings":{{"queue":"support"}}}}]}}"#
+    )
+}
+
+#[test]
+fn what_a_question_accepts_is_checked() {
+    for sound in [
+        r#"{"type":"text"}"#,
+        r##"{"type":"digits","least":4,"most":8,"finish":"#"}"##,
+        r#"{"type":"number","least":-5,"most":5,"whole":true}"#,
+        r#"{"type":"email"}"#,
+        r#"{"type":"phone"}"#,
+        r#"{"type":"url"}"#,
+        r#"{"type":"date","month_first":true}"#,
+        r#"{"type":"time"}"#,
+        r#"{"type":"media","kinds":["image","document"]}"#,
+    ] {
+        let text = accepting("text", sound);
+        let (definition, problems) = check(&text);
+        assert_eq!(problems, [], "{sound}");
+        // What is written again is read as the same.
+        let definition = definition.unwrap();
+        let again = crate::parse(&definition.to_json()).unwrap();
+        assert_eq!(again, definition, "{sound}");
+    }
+    let place = accepting("location", r#"{"type":"location"}"#);
+    assert_eq!(check(&place).1, []);
+    let both = SOUND.replacen(
+        r#""timeout_seconds":600"#,
+        r#""accept":{"type":"email"},"timeout_seconds":600"#,
+        1,
+    );
+    assert!(check(&both).1[0].message.contains("there are choices"));
+    let endless = place.replace(r#""seconds":60"#, r#""seconds":0"#);
+    assert!(
+        check(&endless).1[0]
+            .message
+            .contains("0 seconds cannot be waited for")
+    );
+}
+
+#[test]
+fn answers_that_cannot_be_given_are_found() {
+    let mistakes = [
+        ("text", r#"{"type":"text","least":0}"#, "0 to 4096 long"),
+        ("text", r#"{"type":"text","most":5000}"#, "5000 long"),
+        (
+            "text",
+            r#"{"type":"text","least":9,"most":3}"#,
+            "9 to 3 long",
+        ),
+        ("text", r#"{"type":"digits","most":41}"#, "41 long"),
+        ("text", r#"{"type":"digits"}"#, "missing field `most`"),
+        (
+            "text",
+            r#"{"type":"digits","most":4,"finish":"1"}"#,
+            "not one sign",
+        ),
+        (
+            "text",
+            r#"{"type":"digits","most":4,"finish":"**"}"#,
+            "not one sign",
+        ),
+        (
+            "text",
+            r#"{"type":"number","least":2,"most":1}"#,
+            "at least 2 and at most 1",
+        ),
+        ("text", r#"{"type":"number","least":"2"}"#, "invalid type"),
+        ("text", r#"{"type":"media","kinds":[]}"#, "no kind"),
+        (
+            "text",
+            r#"{"type":"media","kinds":["image","image"]}"#,
+            "named twice",
+        ),
+        (
+            "text",
+            r#"{"type":"media","kinds":["gif"]}"#,
+            "unknown variant `gif`",
+        ),
+        ("text", r#"{"type":"emial"}"#, "unknown variant `emial`"),
+        ("location", r#"{"type":"email"}"#, "does not take one"),
+        ("buttons", r#"{"type":"email"}"#, "0 choices to show"),
+    ];
+    for (show, accept, words) in mistakes {
+        let problems = check(&accepting(show, accept)).1;
+        let mut found = problems.iter().filter(|it| it.is_error());
+        let found = found.any(|it| it.message.contains(words) && !it.remedy.is_empty());
+        assert!(found, "{accept}: {problems:#?}");
+    }
+}
+
+#[test]
+fn places_and_cards_are_checked() {
+    let with = |part: &str| {
+        let image = r#"{"type":"image","link":"https://example.com/a.png","caption":"Us"}"#;
+        assert!(SOUND.contains(image));
+        SOUND.replacen(image, part, 1)
+    };
+    let sound = [
+        r#"{"type":"location","latitude":52.52,"longitude":-13.4050001,"name":"Us","address":"1 Road"}"#,
+        r#"{"type":"contacts","cards":[{"name":"Ana","phones":["+4930123"],"emails":["a@b.co"]}]}"#,
+    ];
+    for part in sound {
+        let (definition, problems) = check(&with(part));
+        assert_eq!(problems, [], "{part}");
+        let definition = definition.unwrap();
+        assert_eq!(crate::parse(&definition.to_json()).unwrap(), definition);
+    }
+    let mistakes = [
+        (
+            r#"{"type":"location","latitude":90.1,"longitude":0}"#,
+            "further than 90 degrees",
+        ),
+        (
+            r#"{"type":"location","latitude":0,"longitude":-181}"#,
+            "further than 180 degrees",
+        ),
+        (
+            r#"{"type":"location","latitude":1e300,"longitude":0}"#,
+            "no degrees",
+        ),
+        (
+            r#"{"type":"location","latitude":"north","longitude":0}"#,
+            "invalid type",
+        ),
+        (
+            r#"{"type":"location","latitude":1,"longitude":0,"name":" "}"#,
+            "the text is empty",
+        ),
+        (r#"{"type":"contacts","cards":[]}"#, "0 cards"),
+        (
+            r#"{"type":"contacts","cards":[{"name":"","phones":["1"]}]}"#,
+            "the text is empty",
+        ),
+        (
+            r#"{"type":"contacts","cards":[{"name":"Ana"}]}"#,
+            "neither where to call",
+        ),
+    ];
+    for (part, words) in mistakes {
+        let problems = check(&with(part)).1;
+        let found = problems
+            .iter()
+            .any(|it| it.message.contains(words) && !it.remedy.is_empty());
+        assert!(found, "{part}: {problems:#?}");
+    }
+}
+
+#[test]
+fn splits_are_checked() {
+    let with = |ways: &str, exits: &str| {
+        let condition = SOUND.find(r#"{"name":"Which""#).unwrap();
+        let end = SOUND.find(r#"{"name":"Sales","type""#).unwrap();
+        let split = format!(
+            r#"{{"name":"Which","type":"split","settings":{{"ways":[{ways}]}},"exits":{{{exits}}}}},"#
+        );
+        format!("{}{split}{}", &SOUND[..condition], &SOUND[end..])
+    };
+    let exits = r#""a":"Sales","b":"Support""#;
+    let sound = r#"{"exit":"a","share":1},{"exit":"b","share":9999}"#;
+    assert_eq!(check(&with(sound, exits)).1, []);
+    let mistakes = [
+        (r#"{"exit":"a","share":1}"#, r#""a":"Sales""#, "1 ways"),
+        (
+            r#"{"exit":"a","share":1},{"exit":"a","share":1}"#,
+            exits,
+            "cannot name this way",
+        ),
+        (
+            r#"{"exit":"a b","share":1},{"exit":"b","share":1}"#,
+            exits,
+            "cannot name this way",
+        ),
+        (
+            r#"{"exit":"a","share":0},{"exit":"b","share":1}"#,
+            exits,
+            "0 is no share",
+        ),
+        (
+            r#"{"exit":"a","share":10001},{"exit":"b","share":1}"#,
+            exits,
+            "10001 is no share",
+        ),
+        (
+            r#"{"exit":"a","share":-1},{"exit":"b","share":1}"#,
+            exits,
+            "invalid value",
+        ),
+        (sound, r#""a":"Sales""#, "the exit `b` is missing"),
+        (
+            sound,
+            r#""a":"Sales","b":"Support","c":null"#,
+            "no exit `c`",
+        ),
+    ];
+    for (ways, exits, words) in mistakes {
+        let problems = check(&with(ways, exits)).1;
+        let mut found = problems.iter().filter(|it| it.is_error());
+        let found = found.any(|it| it.message.contains(words) && !it.remedy.is_empty());
+        assert!(found, "{ways} {exits}: {problems:#?}");
+    }
+}

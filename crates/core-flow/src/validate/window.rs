@@ -61,6 +61,7 @@ fn silence(definition: &Definition, roads: &[Vec<Road>], reached: &[bool]) -> Ve
         for road in roads[widget].iter().filter(passes) {
             let wait = match (&definition.widgets[widget].settings, road.needs) {
                 (Settings::CollectInput(question), Needs::Time) => question.timeout_seconds,
+                (Settings::Wait(pause), Needs::Time) => pause.seconds,
                 _ => 0,
             };
             let after = silent[widget] + u64::from(wait);

@@ -16,6 +16,7 @@ const HELP: &str = "\
 Write what the customer writes. Or:
   /tap TITLE        tap a button or choose a row
   /image CAPTION    send a picture
+  /place 52.5,13.4  send a place
   /sticker          send a sticker
   /wait 10m         let time pass (30s, 1h30m, 7d)
   /unsent N         WhatsApp refuses the flow's N-th last message
@@ -29,6 +30,7 @@ pub(super) fn run(args: &FlowChatArgs) -> anyhow::Result<()> {
         title: String::new(),
         at: None,
         contact: contact(&args.contact)?,
+        splits: BTreeMap::new(),
         steps: Vec::new(),
     };
     let mut player = Player::new(&flow, &scenario.contact, begins(&scenario)?);
@@ -90,6 +92,7 @@ fn command(line: &str) -> anyhow::Result<Command> {
     Ok(match word {
         "tap" => act(Act::Tap(rest.to_owned())),
         "image" => act(Act::Image(rest.to_owned())),
+        "place" => act(Act::Place(rest.to_owned())),
         "sticker" => act(Act::Sticker(String::new())),
         "wait" => Command::Play(Line::Wait(rest.parse()?)),
         "unsent" => Command::Play(Line::Unsent(
@@ -150,6 +153,9 @@ fn told(line: &Line) -> String {
             if let Some(list) = &parts.list {
                 lines.push(format!("  [ {} ]", list.button));
                 lines.extend(list.rows.iter().map(|row| format!("  - {row}")));
+            }
+            if parts.place_button {
+                lines.push("  ( send a place )".to_owned());
             }
             lines.extend(
                 parts

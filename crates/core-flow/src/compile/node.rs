@@ -1,0 +1,147 @@
+//! The widgets of a compiled flow: what the engine reads while it plays.
+
+use std::time::Duration;
+
+use core_types::{Content, InteractiveAction, Media, QueueId};
+
+use crate::definition::Accept;
+use crate::scope::Variable;
+
+/// A way out of a widget.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    /// Position of the widget it leads to; `None` ends the flow.
+    pub(crate) target: Option<u16>,
+    /// `Widget/exit`, as it stands in paths.
+    pub(crate) label: Box<str>,
+}
+
+impl Exit {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        self.label.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// A widget.
+#[derive(Debug)]
+pub(crate) enum Node {
+    Start {
+        next: Exit,
+    },
+    Send {
+        parts: Box<[Message]>,
+        next: Exit,
+        /// `None` when a failure changes nothing.
+        failed: Option<Exit>,
+    },
+    Collect(Box<Question>),
+    Condition(Box<Switch>),
+    Split(Box<Ways>),
+    Pause(Pause),
+    End {
+        label: Box<str>,
+    },
+    Route {
+        queue: QueueId,
+        priority: i32,
+        label: Box<str>,
+    },
+}
+
+/// One message of a Send Media widget.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Text(Text),
+    Media {
+        media: Box<Media>,
+        caption: Option<Text>,
+    },
+    /// The same for everybody.
+    Fixed(Box<Content>),
+}
+
+/// A text in segments.
+#[derive(Debug)]
+pub(crate) struct Text(pub(crate) Box<[Segment]>);
+
+/// A piece of a text.
+#[derive(Debug)]
+pub(crate) enum Segment {
+    Literal(Box<str>),
+    Variable(Variable),
+}
+
+/// A Collect Input widget.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) prompt: Text,
+    /// Said when asking again; `None` repeats the prompt.
+    pub(crate) again: Option<Text>,
+    pub(crate) retries: u8,
+    /// WhatsApp's limit for the body, in characters.
+    pub(crate) limit: usize,
+    /// The buttons or list under the text.
+    pub(crate) action: Option<InteractiveAction>,
+    /// What counts where there are no choices.
+    pub(crate) accept: Accept,
+    /// Values of the choices, in the order of the definition.
+    pub(crate) values: Box<[Box<str>]>,
+    /// Normalised texts that mean a choice, sorted, with its position in `values`.
+    pub(crate) keys: Box<[(Box<str>, u16)]>,
+    /// `Widget.value`.
+    pub(crate) variable: Box<str>,
+    /// Whether anything reads the value; otherwise it is not kept.
+    pub(crate) keep_value: bool,
+    /// The same for the text.
+    pub(crate) keep_text: bool,
+    pub(crate) patience: Duration,
+    pub(crate) matched: Exit,
+    pub(crate) no_match: Exit,
+    pub(crate) timeout: Exit,
+    /// `Widget/retry`: stands in the path when the question is asked again.
+    pub(crate) retry_label: Box<str>,
+}
+
+/// A Split widget.
+#[derive(Debug)]
+pub(crate) struct Ways {
+    /// Mixed into the choice, so that two splits are independent of each other.
+    pub(crate) name: Box<str>,
+    /// Fact by which a scenario chooses the way.
+    pub(crate) chosen: Box<str>,
+    /// Each with the sum of the shares before it, the last first.
+    pub(crate) exits: Box<[(u64, Exit)]>,
+    /// The sum of all shares.
+    pub(crate) all: u64,
+}
+
+/// A Wait widget.
+#[derive(Debug)]
+pub(crate) struct Pause {
+    pub(crate) span: Duration,
+    pub(crate) next: Exit,
+    /// `None` when what the customer writes meanwhile changes nothing.
+    pub(crate) message: Option<Exit>,
+}
+
+/// A Condition widget.
+#[derive(Debug)]
+pub(crate) struct Switch {
+    pub(crate) variable: Variable,
+    pub(crate) branches: Box<[(Test, Exit)]>,
+    pub(crate) otherwise: Exit,
+}
+
+/// A comparison. Texts are normalised already.
+#[derive(Debug)]
+pub(crate) enum Test {
+    Equals(Box<str>),
+    NotEquals(Box<str>),
+    Contains(Box<str>),
+    StartsWith(Box<str>),
+    GreaterThan(f64),
+    LessThan(f64),
+    IsSet,
+    IsEmpty,
+}
