@@ -262,6 +262,14 @@ fn time(text: &str) -> Option<String> {
     (hour < 24 && minute < 60).then(|| format!("{hour:02}:{minute:02}"))
 }
 
+/// Whether a text is a day or a time of day in the form in which answers keep them.
+pub(crate) fn is_moment(text: &str) -> bool {
+    [date(text, false), time(text)]
+        .iter()
+        .flatten()
+        .any(|kept| kept == text)
+}
+
 /// Every kind of media a question may take.
 pub(crate) const MEDIA: [MediaKind; 5] = [
     MediaKind::Image,

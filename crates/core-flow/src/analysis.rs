@@ -102,7 +102,7 @@ fn asked_in_full(
     places: &BTreeMap<&str, usize>,
     condition: &Condition,
 ) -> Option<usize> {
-    let variable = single(&condition.variable).ok()?;
+    let variable = single(condition.variable.as_deref()?).ok()?;
     let question = *places.get(variable.scope)?;
     let Settings::CollectInput(settings) = &definition.widgets[question].settings else {
         return None;
@@ -111,7 +111,7 @@ fn asked_in_full(
         return None;
     }
     let equal = condition.branches.iter();
-    let equal = equal.filter(|branch| branch.operator == Operator::Equals);
+    let equal = equal.filter(|branch| branch.operator == Some(Operator::Equals));
     let named: BTreeSet<String> = equal
         .filter_map(|branch| branch.value.as_deref())
         .map(normalise)

@@ -9,7 +9,7 @@ use core_types::{ContactCard, Content, Location, Media, MediaKind, QueueId};
 
 use crate::answer::normalise;
 use crate::definition::{
-    Branch, CardPart, CollectInput, Condition, Definition, MediaPart, Operator, Part, PlacePart,
+    CardPart, CollectInput, Compared, Condition, Definition, MediaPart, Operator, Part, PlacePart,
     RouteTo, SendMedia, Settings, Split, Widget,
 };
 use crate::interpolation::{Piece, Placeholder, pieces, single};
@@ -21,7 +21,7 @@ mod node;
 mod question;
 
 pub(crate) use self::node::{
-    Exit, Message, Node, Pause, Question, Segment, Switch, Test, Text, Ways,
+    Exit, Message, Node, Pause, Question, Rule, Segment, Switch, Test, Text, Ways,
 };
 use self::question::action;
 pub(crate) use self::question::{body_limit, choice_keys};
@@ -283,23 +283,40 @@ impl Compiler<'_> {
     }
 
     fn switch(&mut self, widget: &Widget, settings: &Condition) -> Result<Switch, Problem> {
-        let field = "settings.variable";
-        let place = single(&settings.variable).map_err(|message| {
-            Problem::error(&widget.name, field, message, "write {{Widget.value}}")
-        })?;
         let branches = settings.branches.iter().enumerate().map(|(index, branch)| {
-            let test = test(branch).ok_or_else(|| {
-                let field = format!("settings.branches[{index}].value");
-                let remedy = "give a number to compare with";
-                Problem::error(&widget.name, field, "the value is not a number", remedy)
-            })?;
-            Ok((test, self.exit(widget, &branch.exit)?))
+            let tests = branch
+                .comparisons(settings)
+                .into_iter()
+                .map(|(field, compared)| {
+                    let field = format!("settings.branches[{index}]{field}");
+                    self.comparison(widget, &field, compared)
+                });
+            let rule = Rule {
+                tests: tests.collect::<Result<_, Problem>>()?,
+                any: branch.one_is_enough(),
+            };
+            Ok((rule, self.exit(widget, &branch.exit)?))
         });
         Ok(Switch {
             branches: branches.collect::<Result<_, Problem>>()?,
-            variable: self.variable(widget, field, place)?,
             otherwise: self.exit(widget, "no_match")?,
         })
+    }
+
+    fn comparison(
+        &mut self,
+        widget: &Widget,
+        field: &str,
+        compared: Compared<'_>,
+    ) -> Result<(Variable, Test), Problem> {
+        let place = single(compared.variable).map_err(|message| {
+            Problem::error(&widget.name, field, message, "write {{Widget.value}}")
+        })?;
+        let test = test(compared).ok_or_else(|| {
+            let (message, remedy) = ("the value is not a number", "give a number to compare with");
+            Problem::error(&widget.name, field, message, remedy)
+        })?;
+        Ok((self.variable(widget, field, place)?, test))
     }
 }
 
@@ -353,16 +370,18 @@ pub(crate) fn number(text: &str) -> Option<f64> {
         .filter(|number: &f64| number.is_finite() && text.chars().all(digits))
 }
 
-fn test(branch: &Branch) -> Option<Test> {
-    let value = branch.value.as_deref().unwrap_or_default();
+fn test(compared: Compared<'_>) -> Option<Test> {
+    let value = compared.value.unwrap_or_default();
     let plain = || normalise(value).into();
-    Some(match branch.operator {
+    Some(match compared.operator {
         Operator::Equals => Test::Equals(plain()),
         Operator::NotEquals => Test::NotEquals(plain()),
         Operator::Contains => Test::Contains(plain()),
         Operator::StartsWith => Test::StartsWith(plain()),
         Operator::GreaterThan => Test::GreaterThan(number(value)?),
         Operator::LessThan => Test::LessThan(number(value)?),
+        Operator::Before => Test::Before(value.into()),
+        Operator::After => Test::After(value.into()),
         Operator::IsSet => Test::IsSet,
         Operator::IsEmpty => Test::IsEmpty,
     })

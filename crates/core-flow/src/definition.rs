@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::parse::FORMAT;
 
 mod accept;
+mod condition;
 mod part;
 
 pub use self::accept::Accept;
+pub(crate) use self::condition::Compared;
+pub use self::condition::{Branch, Comparison, Condition, Operator};
 pub use self::part::{CardPart, Degrees, MediaPart, Part, PlacePart};
 
 /// A flow.
@@ -197,64 +200,6 @@ pub struct Retries {
 impl Retries {
     fn is_default(&self) -> bool {
         *self == Self::default()
-    }
-}
-
-/// Settings of `condition`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Condition {
-    /// One variable: `{{Menu.value}}`.
-    pub variable: String,
-    /// Tried in this order; the first that holds gives the exit.
-    pub branches: Vec<Branch>,
-}
-
-/// One comparison of a condition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Branch {
-    /// The exit taken. Several branches may share one.
-    pub exit: String,
-    /// How to compare.
-    pub operator: Operator,
-    /// What to compare with; absent for `is_set` and `is_empty`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-}
-
-/// How a condition compares. Texts are compared normalised (see [`crate::normalise`]); an unset
-/// variable is an empty text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Operator {
-    /// The texts are the same.
-    Equals,
-    /// They are not.
-    NotEquals,
-    /// The variable holds the value somewhere.
-    Contains,
-    /// The variable begins with the value.
-    StartsWith,
-    /// Both are numbers and the variable's is greater.
-    GreaterThan,
-    /// Both are numbers and the variable's is less.
-    LessThan,
-    /// The variable holds something.
-    IsSet,
-    /// The variable holds nothing.
-    IsEmpty,
-}
-
-impl Operator {
-    /// Whether the branch has a value to compare with.
-    pub fn takes_value(self) -> bool {
-        !matches!(self, Self::IsSet | Self::IsEmpty)
-    }
-
-    /// Whether it compares numbers.
-    pub fn is_numeric(self) -> bool {
-        matches!(self, Self::GreaterThan | Self::LessThan)
     }
 }
 

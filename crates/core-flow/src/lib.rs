@@ -47,9 +47,9 @@ mod validate;
 pub use answer::normalise;
 pub use compile::CompiledFlow;
 pub use definition::{
-    Accept, Branch, CardPart, Choice, CollectInput, Condition, Definition, Degrees, Exits,
-    MediaPart, Operator, Part, Pause, PlacePart, Prompt, Retries, RouteTo, SendMedia, Settings,
-    Show, Split, Way, Widget,
+    Accept, Branch, CardPart, Choice, CollectInput, Comparison, Condition, Definition, Degrees,
+    Exits, MediaPart, Operator, Part, Pause, PlacePart, Prompt, Retries, RouteTo, SendMedia,
+    Settings, Show, Split, Way, Widget,
 };
 pub use engine::advance;
 pub use limits::{

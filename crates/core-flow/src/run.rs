@@ -251,13 +251,26 @@ impl<'f, 's> Run<'f, 's> {
     }
 
     fn choose(&self, switch: &'f Switch) -> &'f Exit {
-        let value = self.value(&switch.variable);
-        let plain = OnceCell::new();
-        switch
-            .branches
-            .iter()
-            .find(|(test, _)| test.holds(value, &plain))
-            .map_or(&switch.otherwise, |(_, exit)| exit)
+        // Branches mostly ask for one variable: what is known of it is kept from test to test.
+        let mut known: Option<(&Variable, &str, OnceCell<String>)> = None;
+        let mut holds = |(variable, test): &'f (Variable, Test)| {
+            if known.as_ref().is_none_or(|(of, ..)| *of != variable) {
+                known = Some((variable, self.value(variable), OnceCell::new()));
+            }
+            let known = known.as_ref();
+            known.is_some_and(|(_, value, plain)| test.holds(value, plain))
+        };
+        for (rule, exit) in &switch.branches {
+            let met = if rule.any {
+                rule.tests.iter().any(&mut holds)
+            } else {
+                rule.tests.iter().all(&mut holds)
+            };
+            if met {
+                return exit;
+            }
+        }
+        &switch.otherwise
     }
 
     /// What a variable holds; an unset one is empty.
@@ -375,10 +388,22 @@ impl Test {
             Self::StartsWith(other) => plain().starts_with(&**other),
             Self::GreaterThan(other) => number(value).is_some_and(|value| value > *other),
             Self::LessThan(other) => number(value).is_some_and(|value| value < *other),
+            Self::Before(other) => same_measure(value, other) && value < &**other,
+            Self::After(other) => same_measure(value, other) && value > &**other,
             Self::IsSet => !value.trim().is_empty(),
             Self::IsEmpty => value.trim().is_empty(),
         }
     }
+}
+
+/// Whether both are days (`2026-11-30`) or both times of day (`14:30`), as answers keep them: then
+/// their order is that of their letters.
+fn same_measure(one: &str, other: &str) -> bool {
+    let shape = |text: &str| {
+        let digits = |byte: u8| if byte.is_ascii_digit() { b'0' } else { byte };
+        text.bytes().map(digits).collect::<Vec<u8>>()
+    };
+    one.len() == other.len() && shape(one) == shape(other)
 }
 
 impl<'s> Waiting<'s> {

@@ -2,6 +2,7 @@
 //! being published; warnings are for its author. Every problem names its place and a remedy.
 
 mod accept;
+mod condition;
 mod graph;
 mod parts;
 mod settings;

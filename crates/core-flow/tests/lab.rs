@@ -279,3 +279,53 @@ fn a_scenario_chooses_the_way() {
         assert_eq!(last, json!({"route": {"queue": queue}}));
     }
 }
+
+/// Two questions, and conditions over both.
+fn orders() -> String {
+    json!({"format": 1, "name": "Orders", "start": "Start", "widgets": [
+        {"name": "Start", "type": "start", "exits": {"next": "Amount"}},
+        {"name": "Amount", "type": "collect_input",
+         "settings": {"prompt": {"text": "How much?"}, "accept": {"type": "number"},
+                      "timeout_seconds": 60},
+         "exits": {"match": "Day", "no_match": "C", "timeout": "C"}},
+        {"name": "Day", "type": "collect_input",
+         "settings": {"prompt": {"text": "When?"}, "accept": {"type": "date"}, "timeout_seconds": 60},
+         "exits": {"match": "Which", "no_match": "C", "timeout": "C"}},
+        {"name": "Which", "type": "condition", "settings": {"branches": [
+            {"exit": "urgent", "all": [
+                {"variable": "{{Amount.value}}", "operator": "greater_than", "value": "100"},
+                {"variable": "{{Day.value}}", "operator": "before", "value": "2026-12-24"}]},
+            {"exit": "watched", "any": [
+                {"variable": "{{Amount.value}}", "operator": "greater_than", "value": "1000"},
+                {"variable": "{{Day.value}}", "operator": "after", "value": "2027-06-30"}]}]},
+         "exits": {"urgent": "A", "watched": "B", "no_match": "C"}},
+        {"name": "A", "type": "route_to", "settings": {"queue": "a"}},
+        {"name": "B", "type": "route_to", "settings": {"queue": "b"}},
+        {"name": "C", "type": "route_to", "settings": {"queue": "c"}}]})
+    .to_string()
+}
+
+#[test]
+fn branches_hold_when_all_or_one_of_their_comparisons_do() {
+    let text = orders();
+    let (_, flow) = flow(&text);
+    for (amount, day, queue) in [
+        ("1.234,50", "23.12.2026", "a"),
+        ("100", "23.12.2026", "c"),
+        ("101", "24.12.2026", "c"),
+        ("1001", "24.12.2026", "b"),
+        ("5", "1.7.2027", "b"),
+        ("5", "30.6.2027", "c"),
+    ] {
+        let mut player = Player::new(&flow, &nobody(), start());
+        player.customer(&says("Hi")).unwrap();
+        player.customer(&says(amount)).unwrap();
+        let last = player.customer(&says(day)).unwrap();
+        let last = serde_json::to_value(last.last()).unwrap();
+        assert_eq!(
+            last,
+            json!({"route": {"queue": queue}}),
+            "{amount} on {day}"
+        );
+    }
+}

@@ -128,9 +128,16 @@ pub(crate) struct Pause {
 /// A Condition widget.
 #[derive(Debug)]
 pub(crate) struct Switch {
-    pub(crate) variable: Variable,
-    pub(crate) branches: Box<[(Test, Exit)]>,
+    pub(crate) branches: Box<[(Rule, Exit)]>,
     pub(crate) otherwise: Exit,
+}
+
+/// What has to hold for a branch.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) tests: Box<[(Variable, Test)]>,
+    /// Whether one is enough.
+    pub(crate) any: bool,
 }
 
 /// A comparison. Texts are normalised already.
@@ -142,6 +149,8 @@ pub(crate) enum Test {
     StartsWith(Box<str>),
     GreaterThan(f64),
     LessThan(f64),
+    Before(Box<str>),
+    After(Box<str>),
     IsSet,
     IsEmpty,
 }

@@ -6,17 +6,15 @@ use core_types::QueueId;
 
 use super::is_name;
 use crate::answer::normalise;
-use crate::compile::{body_limit, number};
-use crate::definition::{
-    Choice, CollectInput, Condition, Operator, RouteTo, Settings, Show, Split, Widget,
-};
-use crate::interpolation::{Piece, literal_chars, pieces, says_something, single};
+use crate::compile::body_limit;
+use crate::definition::{Choice, CollectInput, RouteTo, Settings, Show, Split, Widget};
+use crate::interpolation::{Piece, literal_chars, pieces, says_something};
 use crate::limits::{
-    BUTTON_ID, BUTTON_TITLE, BUTTONS, LIST_BUTTON, LIST_ROWS, MAX_BRANCHES, MAX_CHOICES, MAX_EXITS,
-    MAX_PRIORITY, MAX_RETRIES, MAX_SHARE, MAX_TIMEOUT, ROW_DESCRIPTION, ROW_ID, ROW_TITLE,
+    BUTTON_ID, BUTTON_TITLE, BUTTONS, LIST_BUTTON, LIST_ROWS, MAX_CHOICES, MAX_EXITS, MAX_PRIORITY,
+    MAX_RETRIES, MAX_SHARE, MAX_TIMEOUT, ROW_DESCRIPTION, ROW_ID, ROW_TITLE,
 };
 use crate::problem::{Problem, quote};
-use crate::scope::{AnswerField, AnswerKey, Scope, Variable};
+use crate::scope::Scope;
 
 /// Checks the settings of `widget`.
 pub(super) fn check(widget: &Widget, scope: &Scope<'_>, problems: &mut Vec<Problem>) {
@@ -48,7 +46,7 @@ pub(super) enum Blank {
 /// One widget's settings under the eye of [`check`].
 pub(super) struct Checker<'c, 'd> {
     widget: &'c Widget,
-    scope: &'c Scope<'d>,
+    pub(super) scope: &'c Scope<'d>,
     problems: &'c mut Vec<Problem>,
 }
 
@@ -263,107 +261,6 @@ impl Checker<'_, '_> {
                     );
                 }
             }
-        }
-    }
-
-    fn condition(&mut self, settings: &Condition) {
-        let branches = &settings.branches;
-        if !(1..=MAX_BRANCHES).contains(&branches.len()) {
-            let message = format!("there are {} branches", branches.len());
-            self.error("branches", message, format!("give 1 to {MAX_BRANCHES}"));
-        }
-        let variable = match single(&settings.variable) {
-            Ok(place) => self.scope.variable(place),
-            Err(message) => {
-                let message = format!("the variable {message}");
-                return self.error("variable", message, "write one, such as {{Menu.value}}");
-            }
-        };
-        let possible = match variable {
-            Ok(variable) => self.possible_values(&variable),
-            Err(unresolved) => {
-                return self.error("variable", unresolved.message, unresolved.remedy);
-            }
-        };
-        let mut seen = BTreeSet::new();
-        for (index, branch) in branches.iter().enumerate().take(MAX_BRANCHES) {
-            let place = format!("branches[{index}]");
-            if !is_name(&branch.exit) || branch.exit == "no_match" {
-                let field = format!("{place}.exit");
-                let message = format!("`{}` cannot name a branch's exit", quote(&branch.exit));
-                self.error(
-                    &field,
-                    message,
-                    "use letters, digits and _, and not no_match",
-                );
-            }
-            let value = branch.value.as_deref();
-            self.operand(&format!("{place}.value"), branch.operator, value);
-            let plain = value.map(normalise);
-            if let (Some(possible), Operator::Equals, Some(plain)) =
-                (&possible, branch.operator, &plain)
-                && !possible.contains(plain)
-            {
-                let message = "the question has no choice with this value: it never holds";
-                self.warning(&place, message, "compare with the value of a choice");
-            }
-            if !seen.insert((branch.operator, plain)) {
-                let message = "an earlier branch makes the same comparison";
-                self.error(&place, message, "remove one of the two");
-            }
-        }
-    }
-
-    fn operand(&mut self, field: &str, operator: Operator, value: Option<&str>) {
-        match value {
-            None if operator.takes_value() => {
-                self.error(field, "there is nothing to compare with", "add a value");
-            }
-            Some(_) if !operator.takes_value() => {
-                self.error(field, "this operator takes no value", "remove it");
-            }
-            Some(value) if operator.is_numeric() && number(value).is_none() => {
-                let message = format!("`{}` is not a number", quote(value));
-                self.error(field, message, "give a decimal number such as 18 or 2.5");
-            }
-            Some(value) if !operator.is_numeric() && normalise(value).is_empty() => {
-                let message = "there is nothing to compare with";
-                self.error(
-                    field,
-                    message,
-                    "use is_empty to ask whether nothing is there",
-                );
-            }
-            Some(value) if value.contains("{{") => {
-                let message = "variables are not filled in here";
-                self.warning(field, message, "compare with a fixed text");
-            }
-            _ => {}
-        }
-    }
-
-    /// The normalised values a variable can have, where a question with choices sets it.
-    fn possible_values(&self, variable: &Variable) -> Option<BTreeSet<String>> {
-        let Variable::Answer(AnswerKey {
-            field: AnswerField::Value,
-            ..
-        }) = variable
-        else {
-            return None;
-        };
-        let Settings::Condition(condition) = &self.widget.settings else {
-            return None;
-        };
-        let place = single(&condition.variable).ok()?;
-        match self.scope.settings(place.scope)? {
-            Settings::CollectInput(question) if !question.choices.is_empty() => Some(
-                question
-                    .choices
-                    .iter()
-                    .map(|choice| normalise(&choice.value))
-                    .collect(),
-            ),
-            _ => None,
         }
     }
 

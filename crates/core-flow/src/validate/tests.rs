@@ -360,3 +360,87 @@ fn splits_are_checked() {
         assert!(found, "{ways} {exits}: {problems:#?}");
     }
 }
+
+/// The sound flow with another condition.
+fn comparing(variable: &str, branch: &str) -> String {
+    let start = SOUND.find(r#""variable":"{{Menu.value}}""#).unwrap();
+    let end = SOUND[start..].find("]},").unwrap() + start;
+    let branches = format!(r#"{variable}"branches":[{branch}"#);
+    format!("{}{branches}{}", &SOUND[..start], &SOUND[end..])
+}
+
+const OWN: &str = r#""variable":"{{Menu.value}}","#;
+const MENU: &str = r#"{"variable":"{{Menu.value}}","operator":"equals","value":"1"}"#;
+const PHONE: &str = r#"{"variable":"{{contact.phone}}","operator":"starts_with","value":"49"}"#;
+const DAY: &str = r#"{"variable":"{{Menu.text}}","operator":"before","value":"2026-12-24"}"#;
+
+#[test]
+fn branches_of_several_comparisons_raise_no_alarm() {
+    for form in ["all", "any"] {
+        let branch = format!(r#"{{"exit":"sales","{form}":[{MENU},{PHONE},{DAY}]}}"#);
+        let (definition, problems) = check(&comparing("", &branch));
+        assert_eq!(problems, [], "{form}");
+        let definition = definition.unwrap();
+        assert_eq!(crate::parse(&definition.to_json()).unwrap(), definition);
+    }
+}
+
+#[test]
+fn comparisons_that_cannot_be_made_are_found() {
+    let one = |comparison: &str| format!(r#"{{"exit":"sales","all":[{comparison}]}}"#);
+    let many = vec![MENU; 17].join(",");
+    let never = MENU.replace("\"1\"", "\"9\"");
+    let twice = format!("{0},{0}", one(MENU));
+    let both = format!(r#"{{"exit":"sales","all":[{MENU}],"any":[{PHONE}]}}"#);
+    let mixed = format!(r#"{{"exit":"sales","operator":"is_set","all":[{MENU}]}}"#);
+    let mistakes: [(&str, String, &str); 14] = [
+        (
+            "",
+            r#"{"exit":"sales","operator":"is_set"}"#.into(),
+            "no variable to compare",
+        ),
+        (OWN, one(MENU), "no branch compares it"),
+        ("", r#"{"exit":"sales"}"#.into(), "compares in one way"),
+        ("", both, "compares in one way"),
+        (OWN, mixed, "compares in one way"),
+        (
+            OWN,
+            r#"{"exit":"sales","value":"1"}"#.into(),
+            "there is no operator",
+        ),
+        ("", one(&many), "17 comparisons"),
+        ("", twice, "makes the same comparison"),
+        ("", one(&never), "never holds"),
+        (
+            "",
+            one(&MENU.replace("Menu", "Nobody")),
+            "is not a variable",
+        ),
+        (
+            "",
+            one(&MENU.replace("{{Menu.value}}", "Menu")),
+            "not exactly one variable",
+        ),
+        (
+            "",
+            one(&DAY.replace("2026-12-24", "tomorrow")),
+            "no day and no time",
+        ),
+        (
+            "",
+            one(&DAY.replace("2026-12-24", "24.12.2026")),
+            "no day and no time",
+        ),
+        (
+            "",
+            one(&DAY.replace("before", "sooner")),
+            "unknown variant `sooner`",
+        ),
+    ];
+    for (variable, branch, words) in mistakes {
+        let problems = check(&comparing(variable, &branch)).1;
+        let mut found = problems.iter();
+        let found = found.any(|it| it.message.contains(words) && !it.remedy.is_empty());
+        assert!(found, "{branch}: {problems:#?}");
+    }
+}
