@@ -9,9 +9,10 @@ use core_types::{ContactCard, Content, Location, Media, MediaKind, QueueId};
 
 use crate::answer::normalise;
 use crate::definition::{
-    CardPart, CollectInput, Compared, Condition, Definition, MediaPart, Operator, Part, PlacePart,
-    RouteTo, SendMedia, Settings, Split, Widget,
+    BusinessHours, CardPart, CollectInput, Compared, Condition, Definition, MediaPart, Operator,
+    Part, PlacePart, RouteTo, SendMedia, Settings, Split, Widget,
 };
+use crate::hours::Hours;
 use crate::interpolation::{Piece, Placeholder, pieces, single};
 use crate::limits::MAX_STEPS_PER_SPRINT;
 use crate::problem::Problem;
@@ -129,6 +130,11 @@ impl Compiler<'_> {
             Settings::Condition(settings) => {
                 Node::Condition(Box::new(self.switch(widget, settings)?))
             }
+            Settings::BusinessHours(settings) => Node::Hours {
+                hours: Box::new(hours(widget, settings)?),
+                open: self.exit(widget, "open")?,
+                closed: self.exit(widget, "closed")?,
+            },
             Settings::Split(settings) => Node::Split(Box::new(self.ways(widget, settings)?)),
             Settings::Wait(settings) => Node::Pause(Pause {
                 span: Duration::from_secs(u64::from(settings.seconds)),
@@ -322,6 +328,17 @@ impl Compiler<'_> {
 
 fn label(widget: &Widget, exit: &str) -> Box<str> {
     format!("{}/{exit}", widget.name).into()
+}
+
+fn hours(widget: &Widget, settings: &BusinessHours) -> Result<Hours, Problem> {
+    Hours::read(settings).map_err(|wrong| {
+        let first = wrong.into_iter().next();
+        let (field, message, remedy) = first.map_or_else(
+            || (String::new(), String::new(), ""),
+            |first| (first.field, first.message, first.remedy),
+        );
+        Problem::error(&widget.name, format!("settings.{field}"), message, remedy)
+    })
 }
 
 fn location(place: &PlacePart) -> Content {

@@ -8,11 +8,13 @@ use crate::parse::FORMAT;
 
 mod accept;
 mod condition;
+mod hours;
 mod part;
 
 pub use self::accept::Accept;
 pub(crate) use self::condition::Compared;
 pub use self::condition::{Branch, Comparison, Condition, Operator};
+pub use self::hours::{BusinessHours, Closure, Opening, Weekday};
 pub use self::part::{CardPart, Degrees, MediaPart, Part, PlacePart};
 
 /// A flow.
@@ -63,6 +65,8 @@ pub enum Settings {
     CollectInput(CollectInput),
     /// `condition`: chooses an exit by a variable. One exit per branch, and `no_match`.
     Condition(Condition),
+    /// `business_hours`: asks whether it is open now. Exits `open`, `closed`.
+    BusinessHours(BusinessHours),
     /// `split`: sends shares of the customers different ways. One exit per way.
     Split(Split),
     /// `wait`: lets time pass. Exits `next`, `message`.
@@ -82,6 +86,7 @@ impl Settings {
             Self::Start
             | Self::CollectInput(_)
             | Self::Condition(_)
+            | Self::BusinessHours(_)
             | Self::Split(_)
             | Self::End
             | Self::RouteTo(_) => false,
@@ -95,6 +100,7 @@ impl Settings {
             Self::SendMedia(_) => "send_media",
             Self::CollectInput(_) => "collect_input",
             Self::Condition(_) => "condition",
+            Self::BusinessHours(_) => "business_hours",
             Self::Split(_) => "split",
             Self::Wait(_) => "wait",
             Self::End => "end",
@@ -276,6 +282,7 @@ impl Serialize for Widget {
         fields.serialize_field("type", self.settings.kind())?;
         match &self.settings {
             Settings::Start | Settings::End => {}
+            Settings::BusinessHours(settings) => fields.serialize_field("settings", settings)?,
             Settings::Split(settings) => fields.serialize_field("settings", settings)?,
             Settings::Wait(settings) => fields.serialize_field("settings", settings)?,
             Settings::SendMedia(settings) => fields.serialize_field("settings", settings)?,

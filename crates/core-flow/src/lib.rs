@@ -31,6 +31,7 @@ mod compile;
 mod definition;
 mod engine;
 pub mod graph;
+mod hours;
 mod interpolation;
 pub mod lab;
 mod limits;
@@ -47,9 +48,9 @@ mod validate;
 pub use answer::normalise;
 pub use compile::CompiledFlow;
 pub use definition::{
-    Accept, Branch, CardPart, Choice, CollectInput, Comparison, Condition, Definition, Degrees,
-    Exits, MediaPart, Operator, Part, Pause, PlacePart, Prompt, Retries, RouteTo, SendMedia,
-    Settings, Show, Split, Way, Widget,
+    Accept, Branch, BusinessHours, CardPart, Choice, Closure, CollectInput, Comparison, Condition,
+    Definition, Degrees, Exits, MediaPart, Opening, Operator, Part, Pause, PlacePart, Prompt,
+    Retries, RouteTo, SendMedia, Settings, Show, Split, Way, Weekday, Widget,
 };
 pub use engine::advance;
 pub use limits::{

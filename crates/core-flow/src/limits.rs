@@ -15,6 +15,8 @@ pub const MAX_SESSION_BYTES: usize = 256 << 10;
 
 /// Most exits of one widget.
 pub(crate) const MAX_EXITS: usize = 64;
+/// Most openings, and most closures, of business hours.
+pub(crate) const MAX_HOURS: usize = 200;
 /// Most comparisons of one branch.
 pub(crate) const MAX_COMPARISONS: usize = 16;
 /// Largest share of one way of a split.

@@ -17,11 +17,12 @@ use crate::validate::validate;
 pub const FORMAT: u64 = 1;
 
 /// The words of `type`.
-const TYPES: [&str; 8] = [
+const TYPES: [&str; 9] = [
     "start",
     "send_media",
     "collect_input",
     "condition",
+    "business_hours",
     "split",
     "wait",
     "end",
@@ -183,6 +184,7 @@ fn read_settings(
         "send_media" => settings(source, json, raw).map(Settings::SendMedia),
         "collect_input" => settings(source, json, raw).map(Settings::CollectInput),
         "condition" => settings(source, json, raw).map(Settings::Condition),
+        "business_hours" => settings(source, json, raw).map(Settings::BusinessHours),
         "split" => settings(source, json, raw).map(Settings::Split),
         "wait" => settings(source, json, raw).map(Settings::Wait),
         "end" => settings::<Nothing>(source, json, raw).map(|_| Settings::End),

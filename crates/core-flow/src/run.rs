@@ -77,6 +77,17 @@ impl<'f, 's> Run<'f, 's> {
                     next
                 }
                 Node::Condition(switch) => self.choose(switch),
+                Node::Hours {
+                    hours,
+                    open,
+                    closed,
+                } => {
+                    if hours.is_open(self.now) {
+                        open
+                    } else {
+                        closed
+                    }
+                }
                 Node::Split(ways) => match self.way(ways) {
                     Some(exit) => exit,
                     None => return Err(SessionError::Bad("position").into()),

@@ -4,6 +4,7 @@
 mod accept;
 mod condition;
 mod graph;
+mod hours;
 mod parts;
 mod settings;
 mod window;
@@ -154,6 +155,7 @@ fn expected_exits(widget: &Widget) -> Vec<&str> {
             let ways = split.ways.iter().take(MAX_EXITS);
             ways.map(|way| way.exit.as_str()).collect()
         }
+        Settings::BusinessHours(_) => vec!["open", "closed"],
         Settings::Wait(_) => vec!["next", "message"],
         Settings::End | Settings::RouteTo(_) => Vec::new(),
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use core_types::{Content, InteractiveAction, Media, QueueId};
 
 use crate::definition::Accept;
+use crate::hours::Hours;
 use crate::scope::Variable;
 
 /// A way out of a widget.
@@ -37,6 +38,11 @@ pub(crate) enum Node {
     },
     Collect(Box<Question>),
     Condition(Box<Switch>),
+    Hours {
+        hours: Box<Hours>,
+        open: Exit,
+        closed: Exit,
+    },
     Split(Box<Ways>),
     Pause(Pause),
     End {

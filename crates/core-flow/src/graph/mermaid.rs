@@ -20,7 +20,9 @@ pub fn mermaid(definition: &Definition) -> String {
         let (open, close) = match widget.settings {
             Settings::Start => ("([", "])"),
             Settings::CollectInput(_) => ("[/", "/]"),
-            Settings::Condition(_) | Settings::Split(_) => ("{{", "}}"),
+            Settings::Condition(_) | Settings::BusinessHours(_) | Settings::Split(_) => {
+                ("{{", "}}")
+            }
             Settings::RouteTo(_) => ("[[", "]]"),
             Settings::Wait(_) => ("[\\", "\\]"),
             Settings::End => ("((", "))"),

@@ -20,7 +20,7 @@ const STYLE: &str = "\
 text{font:13px system-ui,sans-serif;fill:#1f2933}\
 .kind{font-size:11px;fill:#52606d}.exit{font-size:11px;fill:#3e4c59}\
 .box{fill:#fff;stroke:#52606d;stroke-width:1.2}\
-.start{fill:#e3f2ec;stroke:#2f8f6b}.condition,.split{fill:#fdf3dc;stroke:#b7791f}\
+.start{fill:#e3f2ec;stroke:#2f8f6b}.condition,.split,.business_hours{fill:#fdf3dc;stroke:#b7791f}\
 .route_to{fill:#e6effa;stroke:#2b6cb0}.collect_input{fill:#f3ecfa;stroke:#6b46c1}.wait{fill:#eef2f6}\
 .road{fill:none;stroke:#7b8794;stroke-width:1.3}.end{fill:#52606d}\
 .taken{stroke:#2f8f6b}.missed{stroke:#c53030;stroke-dasharray:5 4}\

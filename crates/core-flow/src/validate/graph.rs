@@ -200,6 +200,7 @@ fn longest(definition: &Definition, roads: &[Vec<Road>], problems: &mut Vec<Prob
             Settings::CollectInput(_) => 1,
             Settings::Start
             | Settings::Condition(_)
+            | Settings::BusinessHours(_)
             | Settings::Split(_)
             | Settings::Wait(_)
             | Settings::End

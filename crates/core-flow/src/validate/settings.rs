@@ -28,6 +28,7 @@ pub(super) fn check(widget: &Widget, scope: &Scope<'_>, problems: &mut Vec<Probl
         Settings::SendMedia(settings) => checker.send_media(settings),
         Settings::CollectInput(settings) => checker.collect_input(settings),
         Settings::Condition(settings) => checker.condition(settings),
+        Settings::BusinessHours(settings) => checker.hours(settings),
         Settings::Split(settings) => checker.split(settings),
         Settings::Wait(settings) => checker.seconds("seconds", settings.seconds),
         Settings::RouteTo(settings) => checker.route_to(settings),

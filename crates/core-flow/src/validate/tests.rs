@@ -444,3 +444,49 @@ fn comparisons_that_cannot_be_made_are_found() {
         assert!(found, "{branch}: {problems:#?}");
     }
 }
+
+#[test]
+fn business_hours_are_checked() {
+    let with = |hours: &str| {
+        let condition = SOUND.find(r#"{"name":"Which""#).unwrap();
+        let end = SOUND.find(r#"{"name":"Sales","type""#).unwrap();
+        let widget = format!(
+            r#"{{"name":"Which","type":"business_hours","settings":{hours},
+               "exits":{{"open":"Sales","closed":"Support"}}}},"#
+        );
+        format!("{}{widget}{}", &SOUND[..condition], &SOUND[end..])
+    };
+    let sound = r#"{"time_zone":"Asia/Kolkata",
+        "open":[{"days":["monday"],"from":"09:00","to":"24:00"}],
+        "closures":[{"from":"2026-12-24","to":"2026-12-26","name":"Holidays"},{"from":"2027-01-01"}]}"#;
+    let (definition, problems) = check(&with(sound));
+    assert_eq!(problems, []);
+    let definition = definition.unwrap();
+    assert_eq!(crate::parse(&definition.to_json()).unwrap(), definition);
+    let mistakes = [
+        (
+            "Asia/Kolkata",
+            "Mars/Olympus",
+            "no time zone `Mars/Olympus`",
+        ),
+        (r#"["monday"]"#, "[]", "no day"),
+        (r#"["monday"]"#, r#"["monday","monday"]"#, "named twice"),
+        (r#"["monday"]"#, r#"["mon"]"#, "unknown variant `mon`"),
+        ("09:00", "9:00", "`9:00` is no time of day"),
+        ("09:00", "24:00", "`24:00` is no time of day"),
+        ("\"24:00\"", "\"24:01\"", "`24:01` is no time of day"),
+        ("2026-12-26", "2026-12-23", "these are no days"),
+        ("2027-01-01", "2027-02-30", "these are no days"),
+        ("2027-01-01", "1.1.2027", "these are no days"),
+        ("Holidays", " ", "the text is empty"),
+    ];
+    for (from, to, words) in mistakes {
+        assert!(sound.contains(from), "{from}");
+        let problems = check(&with(&sound.replacen(from, to, 1))).1;
+        let mut found = problems.iter().filter(|it| it.is_error());
+        let found = found.any(|it| it.message.contains(words) && !it.remedy.is_empty());
+        assert!(found, "{to}: {problems:#?}");
+    }
+    let never = with(r#"{"time_zone":"UTC","open":[]}"#);
+    assert!(check(&never).1[0].message.contains("never open"));
+}
