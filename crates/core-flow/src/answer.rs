@@ -1,5 +1,7 @@
 //! What a customer's message says to a question, and when two texts are the same answer.
 
+use std::borrow::Cow;
+
 use core_types::{Content, ReplyKind};
 
 /// What a message says to a question.
@@ -110,6 +112,16 @@ fn is_punctuation(c: char) -> bool {
             | '\u{060C}' | '\u{061B}' | '\u{061F}' | '\u{06D4}' | '\u{0964}' | '\u{FF61}'..='\u{FF65}')
 }
 
+/// [`normalise`], without a copy where small letters and digits are all there is.
+pub(crate) fn normalised(text: &str) -> Cow<'_, str> {
+    let small = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    if text.bytes().all(small) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(normalise(text))
+    }
+}
+
 /// `text` with the digits of any script as ASCII ones, and without invisible characters.
 pub(crate) fn ascii_digits(text: &str) -> String {
     let visible = text.chars().filter(|c| !is_invisible(*c));
@@ -200,5 +212,13 @@ mod tests {
         assert_eq!(normalise("🧾 Sales"), "🧾 sales");
         assert_eq!(normalise(" ? "), "?");
         assert_eq!(normalise(" \u{200B}"), "");
+    }
+
+    #[test]
+    fn what_is_not_copied_is_normalised_already() {
+        for text in ["", "again", "1", "a1", "A", "a b", " a", "a.", "é", "١"] {
+            assert_eq!(normalised(text), normalise(text), "{text}");
+        }
+        assert!(matches!(normalised("a1"), Cow::Borrowed("a1")));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use core_types::{Content, Interactive, Timestamp};
 
 use crate::accept::accepted;
-use crate::answer::{Answer, normalise};
+use crate::answer::{Answer, normalise, normalised};
 use crate::compile::number;
 use crate::compile::{
     CompiledFlow, Exit, Message, Node, Question, Segment, Switch, Test, Text, Ways,
@@ -263,7 +263,7 @@ impl<'f, 's> Run<'f, 's> {
 
     fn choose(&self, switch: &'f Switch) -> &'f Exit {
         // Branches mostly ask for one variable: what is known of it is kept from test to test.
-        let mut known: Option<(&Variable, &str, OnceCell<String>)> = None;
+        let mut known: Option<(&Variable, &str, OnceCell<Cow<'_, str>>)> = None;
         let mut holds = |(variable, test): &'f (Variable, Test)| {
             if known.as_ref().is_none_or(|(of, ..)| *of != variable) {
                 known = Some((variable, self.value(variable), OnceCell::new()));
@@ -390,8 +390,8 @@ impl Question {
 
 impl Test {
     /// Whether it holds for `value`; `plain` keeps the normalised value from test to test.
-    fn holds(&self, value: &str, plain: &OnceCell<String>) -> bool {
-        let plain = || plain.get_or_init(|| normalise(value)).as_str();
+    fn holds<'v>(&self, value: &'v str, plain: &OnceCell<Cow<'v, str>>) -> bool {
+        let plain = || &**plain.get_or_init(|| normalised(value));
         match self {
             Self::Equals(other) => value == &**other || plain() == &**other,
             Self::NotEquals(other) => value != &**other && plain() != &**other,
