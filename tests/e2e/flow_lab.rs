@@ -101,7 +101,7 @@ fn a_scenario_that_differs_fails_with_the_first_difference_and_can_be_written_an
     let desk = desk();
     let file = desk.path().join("mine.test.yaml");
     let written = format!(
-        "flow: {GUIDE}\nscenarios:\n- title: Sales & <more>\n  steps:\n  - customer: 1\n  - flow: Hello\n"
+        "flow: {GUIDE}\nscenarios:\n- title: Sales & <more>\n  steps:\n  - customer: '1'\n  - flow: Hello\n"
     );
     std::fs::write(&file, &written).unwrap();
     let args = ["flow", "test", "mine.test.yaml", "--junit", "j.xml"];
@@ -167,7 +167,15 @@ fn mistakes_in_files_are_told_with_their_place() {
     let tap =
         format!("flow: {GUIDE}\nscenarios:\n- title: x\n  steps:\n  - customer:\n      tap: Buy\n");
     put("tap.test.yaml", &tap);
-    let cases: [(&[&str], &str); 9] = [
+    let bare = format!("flow: {GUIDE}\nscenarios:\n- title: x\n  steps:\n  - customer: +49301\n");
+    put("bare.test.yaml", &bare);
+    let way = format!(
+        "flow: {GUIDE}\nscenarios:\n- title: x\n  splits:\n    Menu: a\n  steps:\n  - customer: hi\n"
+    );
+    put("way.test.yaml", &way);
+    let cases: [(&[&str], &str); 11] = [
+        (&["test", "bare.test.yaml"], "into quotes"),
+        (&["test", "way.test.yaml"], "there is no split `Menu`"),
         (&["check", "flow.json"], "did you mean `route_to`?"),
         (&["check", "nowhere.json"], "cannot read nowhere.json"),
         (&["test", "noflow.test.yaml"], "cannot read nowhere.json"),

@@ -13,7 +13,7 @@ const NUMBER_DIGITS: usize = 15;
 /// The answer in the form in which it is kept, if it is one.
 pub(crate) fn accepted(accept: &Accept, content: &Content, answer: Answer<'_>) -> Option<String> {
     match (accept, content) {
-        (Accept::Location, Content::Location(place)) => {
+        (Accept::Location {}, Content::Location(place)) => {
             return Some(format!("{},{}", place.latitude, place.longitude));
         }
         (Accept::Media { kinds }, Content::Media(media)) if kinds.contains(&media.kind) => {
@@ -46,12 +46,12 @@ pub(crate) fn accepted(accept: &Accept, content: &Content, answer: Answer<'_>) -
             let below = most.is_none_or(|most| value <= most as f64);
             (above && below && !(*whole && number.contains('.'))).then_some(number)
         }
-        Accept::Email => email(written),
-        Accept::Phone => phone(written),
-        Accept::Url => url(written),
+        Accept::Email {} => email(written),
+        Accept::Phone {} => phone(written),
+        Accept::Url {} => url(written),
         Accept::Date { month_first } => date(written, *month_first),
-        Accept::Time => time(written),
-        Accept::Location | Accept::Media { .. } => None,
+        Accept::Time {} => time(written),
+        Accept::Location {} | Accept::Media { .. } => None,
     }
 }
 
@@ -68,23 +68,32 @@ fn digits(text: &str, finish: Option<&str>) -> Option<String> {
         .then_some(kept)
 }
 
-/// `1.234,50` → `1234.5`. Of two signs the later is the decimal one; a single `.` or `,` before
-/// exactly three digits separates thousands, unless nothing but a zero stands before it.
+/// `1.234,50` → `1234.5`. Of `.` and `,` the later is the decimal sign; a single one before exactly
+/// three digits separates thousands, unless nothing but a zero stands before it. Spaces and
+/// apostrophes separate thousands.
 fn number(text: &str) -> Option<String> {
-    let plain = ascii_digits(text);
-    let plain: String = plain
-        .chars()
-        .filter(|c| !c.is_whitespace() && *c != '\'')
-        .collect();
+    let group = |c: char| {
+        if c.is_whitespace() || matches!(c, '\'' | '’') {
+            '_'
+        } else {
+            c
+        }
+    };
+    let plain: String = ascii_digits(text).trim().chars().map(group).collect();
     let (sign, plain) = match plain.strip_prefix(['-', '−']) {
         Some(rest) => ("-", rest),
         None => ("", plain.strip_prefix('+').unwrap_or(&plain)),
     };
+    let plain = plain.trim_matches('_').trim_end_matches('.');
     let (whole, rest) = match decimal_sign(plain) {
         Some(at) => (&plain[..at], &plain[at + 1..]),
         None => (plain, ""),
     };
-    let whole = ungrouped(whole)?;
+    let whole = match (whole, rest) {
+        ("", "") => return None,
+        ("", _) => "0".to_owned(),
+        (whole, _) => ungrouped(whole)?,
+    };
     if !rest.bytes().all(|byte| byte.is_ascii_digit()) || whole.len() + rest.len() > NUMBER_DIGITS {
         return None;
     }
@@ -107,8 +116,8 @@ fn decimal_sign(text: &str) -> Option<usize> {
     let last = text.rfind(['.', ','])?;
     let sign = text.as_bytes()[last];
     let before = &text[..last];
-    let others = before.contains(['.', ',']);
-    if others && before.as_bytes().contains(&sign) {
+    let others = before.contains(['.', ',', '_']);
+    if before.as_bytes().contains(&sign) {
         // The same sign again: thousands all of them.
         return None;
     }
@@ -117,21 +126,25 @@ fn decimal_sign(text: &str) -> Option<usize> {
     (others || !(three && group)).then_some(last)
 }
 
-/// Digits without the signs between groups of three.
+/// Digits without the signs between groups of three, which are all the same.
 fn ungrouped(text: &str) -> Option<String> {
-    let mut groups = text.split(['.', ',']);
+    const SIGNS: [char; 3] = ['.', ',', '_'];
+    let mut groups = text.split(SIGNS);
     let first = groups.next().unwrap_or_default();
+    let mut signs = text.matches(SIGNS);
+    let sign = signs.next();
+    if signs.any(|other| Some(other) != sign) {
+        return None;
+    }
     let mut digits = first.to_owned();
-    let mut grouped = false;
     for group in groups {
         if group.len() != 3 {
             return None;
         }
-        grouped = true;
         digits.push_str(group);
     }
     let known = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    (known && (!grouped || (1..=3).contains(&first.len()))).then_some(digits)
+    (known && (sign.is_none() || (1..=3).contains(&first.len()))).then_some(digits)
 }
 
 /// One `@`, something before it, and a name with a dot behind it. The name in small letters.
@@ -148,32 +161,37 @@ fn email(text: &str) -> Option<String> {
 
 /// 7 to 15 digits (E.164), with a `+` where the country's code is certain to be there.
 fn phone(text: &str) -> Option<String> {
-    let plain = ascii_digits(text);
-    let (plus, rest) = match plain.trim().strip_prefix('+') {
-        Some(rest) => ("+", rest),
-        None => match plain.trim().strip_prefix("00") {
-            Some(rest) => ("+", rest),
-            None => ("", plain.trim()),
-        },
-    };
+    // The zero in `+49 (0) 30` is dialled from inside the country only.
+    let plain = ascii_digits(text).replace("(0)", "");
+    let plain = plain.trim().trim_start_matches('(');
+    let abroad = plain.strip_prefix('+').or_else(|| plain.strip_prefix("00"));
+    let (plus, rest) = abroad.map_or(("", plain), |rest| ("+", rest));
     let number = digits(rest, None)?;
+    if !plus.is_empty() && number.starts_with('0') {
+        return None;
+    }
     (7..=15)
         .contains(&number.len())
         .then(|| format!("{plus}{number}"))
 }
 
-/// `http` or `https`; without either, https is meant.
+/// `http` or `https`; without either, https is meant. No login: what stands before an `@` is there to
+/// be taken for the host.
 fn url(text: &str) -> Option<String> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) || text.len() > 2_000 {
         return None;
     }
+    let letters = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let (scheme, rest) = match text.split_once("://") {
-        Some((scheme, rest)) => (scheme.to_lowercase(), rest),
-        None => ("https".to_owned(), text),
+        Some((scheme, rest)) if letters(scheme) => (scheme.to_lowercase(), rest),
+        _ => ("https".to_owned(), text),
     };
-    let host = rest.split(['/', '?', '#']).next()?;
-    let name = host.split(':').next()?;
-    let known = matches!(scheme.as_str(), "http" | "https") && is_host(name);
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (name, port) = match authority.split_once(':') {
+        Some((name, port)) => (name, port.parse::<u16>().ok().filter(|port| *port > 0)),
+        None => (authority, Some(443)),
+    };
+    let known = matches!(scheme.as_str(), "http" | "https") && port.is_some() && is_host(name);
     known.then(|| format!("{scheme}://{rest}"))
 }
 
@@ -185,9 +203,11 @@ fn is_host(name: &str) -> bool {
             && !label.ends_with('-')
             && label.chars().all(|c| c.is_alphanumeric() || c == '-')
     };
-    let last = labels
-        .last()
-        .is_some_and(|last| last.chars().all(char::is_alphabetic) && last.chars().count() >= 2);
+    let top = |last: &&str| {
+        let letters = last.chars().all(char::is_alphabetic) && last.chars().count() >= 2;
+        letters || last.to_lowercase().starts_with("xn--")
+    };
+    let last = labels.last().is_some_and(top);
     labels.len() >= 2 && name.len() <= 253 && labels.iter().all(label) && last
 }
 
@@ -228,31 +248,38 @@ fn date(text: &str, month_first: bool) -> Option<String> {
         .then(|| format!("{year:04}-{month:02}-{day:02}"))
 }
 
-/// `14:30`, `14.30`, `14h30`, `2 pm`, `2:30 p.m.`.
+/// `14:30`, `14.30`, `14h30`, `14 Uhr`, `2 pm`, `2:30 p.m.`.
 fn time(text: &str) -> Option<String> {
-    let plain = ascii_digits(text)
-        .to_lowercase()
-        .replace([' ', '\u{a0}'], "");
-    let plain = plain.trim_end_matches("uhr");
-    let (half, rest) = match plain {
-        _ if plain.ends_with("pm") => (Some(12), &plain[..plain.len() - 2]),
-        _ if plain.ends_with("p.m.") => (Some(12), &plain[..plain.len() - 4]),
-        _ if plain.ends_with("am") => (Some(0), &plain[..plain.len() - 2]),
-        _ if plain.ends_with("a.m.") => (Some(0), &plain[..plain.len() - 4]),
-        _ => (None, plain),
+    let mut plain = ascii_digits(text).to_lowercase();
+    plain.retain(|c| !c.is_whitespace());
+    for (written, short) in [
+        ("uhr", "h"),
+        ("p.m.", "pm"),
+        ("a.m.", "am"),
+        ("p.m", "pm"),
+        ("a.m", "am"),
+    ] {
+        plain = plain.replace(written, short);
+    }
+    let (half, rest) = match &*plain {
+        plain if plain.ends_with("pm") => (Some(12), &plain[..plain.len() - 2]),
+        plain if plain.ends_with("am") => (Some(0), &plain[..plain.len() - 2]),
+        plain => (None, plain),
     };
-    let (hours, minutes) = rest.split_once([':', '.', 'h']).unwrap_or((rest, ""));
+    let (rest, spoken) = match rest.strip_suffix('h') {
+        Some(rest) => (rest, true),
+        None => (rest, false),
+    };
     let number = |text: &str| {
         let digits =
             (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| text.parse::<u8>().ok()).flatten()
     };
-    let hour = number(hours)?;
-    let minute = if minutes.is_empty() {
+    let (hour, minute) = match rest.split_once([':', '.', 'h']) {
+        Some((hours, minutes)) if minutes.len() == 2 => (number(hours)?, number(minutes)?),
         // A lone number is an hour only with `pm` or `h` behind it.
-        (half.is_some() || rest.ends_with('h')).then_some(0)?
-    } else {
-        (minutes.len() == 2).then(|| number(minutes)).flatten()?
+        None if half.is_some() || spoken => (number(rest)?, 0),
+        Some(_) | None => return None,
     };
     let hour = match half {
         Some(offset) if (1..=12).contains(&hour) => hour % 12 + offset,
@@ -310,6 +337,13 @@ mod tests {
                 ("٤٢", "42"),
                 ("-0", "0"),
                 ("007", "7"),
+                (".5", "0.5"),
+                ("5.", "5"),
+                ("1 234 567,5", "1234567.5"),
+                ("2 3", ""),
+                ("10 20", ""),
+                ("5'6", ""),
+                ("1.234,567.890", ""),
                 ("1.2.3", ""),
                 ("12,34,567", ""),
                 ("1e9", ""),
@@ -352,6 +386,11 @@ mod tests {
                 ("12:15 AM", "00:15"),
                 ("2:30 p.m.", "14:30"),
                 ("14:30 Uhr", "14:30"),
+                ("14 Uhr", "14:00"),
+                ("9 Uhr 30", "09:30"),
+                ("14:30 h", "14:30"),
+                ("2:30\u{202F}PM", "14:30"),
+                ("2 p.m", "14:00"),
                 ("14", ""),
                 ("24:00", ""),
                 ("14:3", ""),
@@ -381,6 +420,9 @@ mod tests {
                 ("+49 (30) 123-4567", "+49301234567"),
                 ("0049 30 1234567", "+49301234567"),
                 ("030 / 1234567", "0301234567"),
+                ("+49 (0) 30 1234567", "+49301234567"),
+                ("(+49) 30 1234567", "+49301234567"),
+                ("+0000000", ""),
                 ("123", ""),
                 ("+1234567890123456", ""),
                 ("call me", ""),
@@ -391,6 +433,18 @@ mod tests {
             &[
                 ("example.com/a", "https://example.com/a"),
                 ("HTTP://example.com", "http://example.com"),
+                ("example.com:8080", "https://example.com:8080"),
+                (
+                    "example.com/?next=https://a.de",
+                    "https://example.com/?next=https://a.de",
+                ),
+                (
+                    "https://xn--e1afmkfd.xn--p1ai/",
+                    "https://xn--e1afmkfd.xn--p1ai/",
+                ),
+                ("https://google.com:x@evil.example/", ""),
+                ("https://google.com@evil.example/", ""),
+                ("example.com:99999", ""),
                 ("javascript://x.yz", ""),
                 ("localhost", ""),
                 ("1.2.3.4", ""),

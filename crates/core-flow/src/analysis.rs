@@ -71,7 +71,42 @@ impl Answered {
     }
 }
 
-/// Exits that no conversation takes, as widget and exit: the `no_match` of a condition that asks
+/// For each widget whether a session may come to wait after it without the customer, time or a
+/// failure: only while it waits does the refusal of a message lead anywhere.
+pub(crate) fn waits_behind(definition: &Definition) -> Vec<bool> {
+    let names = definition.widgets.iter().enumerate();
+    let places: BTreeMap<&str, usize> = names
+        .map(|(place, widget)| (widget.name.as_str(), place))
+        .collect();
+    let mut back = vec![Vec::new(); definition.widgets.len()];
+    let mut open = Vec::new();
+    for (from, widget) in definition.widgets.iter().enumerate() {
+        if matches!(
+            widget.settings,
+            Settings::CollectInput(_) | Settings::Wait(_)
+        ) {
+            open.push(from);
+            continue;
+        }
+        for (exit, target) in &widget.exits.0 {
+            let later = matches!(widget.settings, Settings::SendMedia(_)) && exit == "failed";
+            let to = target.as_deref().and_then(|target| places.get(target));
+            if let (false, Some(to)) = (later, to) {
+                back[*to].push(from);
+            }
+        }
+    }
+    let mut waits = vec![false; definition.widgets.len()];
+    while let Some(at) = open.pop() {
+        if !std::mem::replace(&mut waits[at], true) {
+            open.extend(&back[at]);
+        }
+    }
+    waits
+}
+
+/// Exits that no conversation takes, as widget and exit: the `failed` of a message after which the
+/// flow ends at once; and the `no_match` of a condition that asks
 /// for the value of a question answered on every road to it, and whose branches name each of that
 /// question's choices.
 pub(crate) fn dead_exits(definition: &Definition) -> BTreeSet<(&str, &str)> {
@@ -81,6 +116,11 @@ pub(crate) fn dead_exits(definition: &Definition) -> BTreeSet<(&str, &str)> {
         .collect();
     let mut dead = BTreeSet::new();
     let mut answered = None;
+    for (widget, waits) in definition.widgets.iter().zip(waits_behind(definition)) {
+        if matches!(widget.settings, Settings::SendMedia(_)) && !waits {
+            dead.insert((widget.name.as_str(), "failed"));
+        }
+    }
     for (at, widget) in definition.widgets.iter().enumerate() {
         let Settings::Condition(condition) = &widget.settings else {
             continue;

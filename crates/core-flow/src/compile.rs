@@ -387,12 +387,23 @@ pub(crate) fn number(text: &str) -> Option<f64> {
         .filter(|number: &f64| number.is_finite() && text.chars().all(digits))
 }
 
+/// Whether a text is a number below zero.
+pub(crate) fn is_below_zero(text: &str) -> bool {
+    text.trim_start().starts_with('-') && number(text).is_some_and(|number| number < 0.0)
+}
+
 fn test(compared: Compared<'_>) -> Option<Test> {
     let value = compared.value.unwrap_or_default();
     let plain = || normalise(value).into();
     Some(match compared.operator {
-        Operator::Equals => Test::Equals(plain()),
-        Operator::NotEquals => Test::NotEquals(plain()),
+        Operator::Equals => Test::Equals {
+            other: plain(),
+            below_zero: is_below_zero(value),
+        },
+        Operator::NotEquals => Test::NotEquals {
+            other: plain(),
+            below_zero: is_below_zero(value),
+        },
         Operator::Contains => Test::Contains(plain()),
         Operator::StartsWith => Test::StartsWith(plain()),
         Operator::GreaterThan => Test::GreaterThan(number(value)?),

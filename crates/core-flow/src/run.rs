@@ -8,10 +8,10 @@ use core_types::{Content, Interactive, Timestamp};
 
 use crate::accept::accepted;
 use crate::answer::{Answer, normalise, normalised};
-use crate::compile::number;
 use crate::compile::{
     CompiledFlow, Exit, Message, Node, Question, Segment, Switch, Test, Text, Ways,
 };
+use crate::compile::{is_below_zero, number};
 use crate::limits::{CAPTION, MAX_ANSWER, MAX_SENDS_PER_SPRINT, MAX_SESSION_BYTES, TEXT_BODY};
 use crate::scope::{AnswerField, AnswerKey, Variable};
 use crate::session::{Sent, Session, SessionError, State, Waiting};
@@ -393,8 +393,12 @@ impl Test {
     fn holds<'v>(&self, value: &'v str, plain: &OnceCell<Cow<'v, str>>) -> bool {
         let plain = || &**plain.get_or_init(|| normalised(value));
         match self {
-            Self::Equals(other) => value == &**other || plain() == &**other,
-            Self::NotEquals(other) => value != &**other && plain() != &**other,
+            Self::Equals { other, below_zero } => {
+                (value == &**other || plain() == &**other) && is_below_zero(value) == *below_zero
+            }
+            Self::NotEquals { other, below_zero } => {
+                (value != &**other && plain() != &**other) || is_below_zero(value) != *below_zero
+            }
             Self::Contains(other) => plain().contains(&**other),
             Self::StartsWith(other) => plain().starts_with(&**other),
             Self::GreaterThan(other) => number(value).is_some_and(|value| value > *other),

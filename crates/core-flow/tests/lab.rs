@@ -329,3 +329,38 @@ fn branches_hold_when_all_or_one_of_their_comparisons_do() {
         );
     }
 }
+
+#[test]
+fn a_number_below_zero_is_not_the_one_above() {
+    let text = json!({"format": 1, "name": "Signs", "start": "Start", "widgets": [
+        {"name": "Start", "type": "start", "exits": {"next": "Ask"}},
+        {"name": "Ask", "type": "collect_input",
+         "settings": {"prompt": {"text": "?"}, "accept": {"type": "number"}, "timeout_seconds": 60},
+         "exits": {"match": "Is", "no_match": "C", "timeout": "C"}},
+        {"name": "Is", "type": "condition", "settings": {"variable": "{{Ask.value}}", "branches": [
+            {"exit": "five", "operator": "equals", "value": "5"},
+            {"exit": "minus", "operator": "equals", "value": "-5"},
+            {"exit": "low", "operator": "less_than", "value": "-10"},
+            {"exit": "high", "operator": "greater_than", "value": "10"},
+            {"exit": "high", "operator": "greater_than", "value": "-10"}]},
+         "exits": {"five": "A", "minus": "B", "low": "B", "high": "D", "no_match": "C"}},
+        {"name": "A", "type": "route_to", "settings": {"queue": "a"}},
+        {"name": "B", "type": "route_to", "settings": {"queue": "b"}},
+        {"name": "C", "type": "route_to", "settings": {"queue": "c"}},
+        {"name": "D", "type": "route_to", "settings": {"queue": "d"}}]})
+    .to_string();
+    let (_, flow) = flow(&text);
+    for (answer, queue) in [
+        ("5", "a"),
+        ("-5", "b"),
+        ("-11", "b"),
+        ("11", "d"),
+        ("-10", "c"),
+    ] {
+        let mut player = Player::new(&flow, &nobody(), start());
+        player.customer(&says("Hi")).unwrap();
+        let last = player.customer(&says(answer)).unwrap();
+        let last = serde_json::to_value(last.last()).unwrap();
+        assert_eq!(last, json!({"route": {"queue": queue}}), "{answer}");
+    }
+}

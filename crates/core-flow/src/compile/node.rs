@@ -149,8 +149,15 @@ pub(crate) struct Rule {
 /// A comparison. Texts are normalised already.
 #[derive(Debug)]
 pub(crate) enum Test {
-    Equals(Box<str>),
-    NotEquals(Box<str>),
+    Equals {
+        other: Box<str>,
+        /// Whether it is a number below zero: normalising takes signs away.
+        below_zero: bool,
+    },
+    NotEquals {
+        other: Box<str>,
+        below_zero: bool,
+    },
     Contains(Box<str>),
     StartsWith(Box<str>),
     GreaterThan(f64),

@@ -43,11 +43,11 @@ pub enum Accept {
         whole: bool,
     },
     /// An e-mail address.
-    Email,
+    Email {},
     /// A telephone number, kept as digits, with `+` where the country's code was written.
-    Phone,
+    Phone {},
     /// A web address; without a scheme, https is meant.
-    Url,
+    Url {},
     /// A day, kept as `2026-11-30`.
     Date {
         /// `11/30/2026` instead of `30/11/2026`.
@@ -55,9 +55,9 @@ pub enum Accept {
         month_first: bool,
     },
     /// A time of day, kept as `14:30`.
-    Time,
+    Time {},
     /// A place, kept as `latitude,longitude`.
-    Location,
+    Location {},
     /// A file of one of these kinds, kept as Meta's media id.
     Media {
         /// At least one.

@@ -6,12 +6,13 @@ use core_types::{
     Content, InteractiveAction, Location, Media, MediaKind, Reply, ReplyKind, Timestamp,
 };
 
-use crate::compile::CompiledFlow;
+use crate::compile::{CompiledFlow, Node};
 use crate::engine::advance;
 use crate::lab::coverage::Coverage;
 use crate::lab::scenario::{Act, Line, Routed, Said, Scenario};
 use crate::lab::shown::Shown;
 use crate::lab::span::Span;
+use crate::scope::FACTS;
 use crate::step::{Action, EffectKey, Failure, Input, Step, Wait};
 
 /// Waits that may end within one span: a flow that asks again for as long as the customer is
@@ -63,6 +64,20 @@ pub enum PlayerError {
         /// What there is.
         shown: String,
     },
+    /// Something of a customer that flows do not know.
+    #[error("`contact: {0}` is not known of a customer; {known} are", known = FACTS.join(", "))]
+    NoSuchFact(String),
+    /// A scenario chooses at a split that is not there.
+    #[error("there is no split `{0}` to choose at; `splits` names split widgets")]
+    NoSuchSplit(String),
+    /// A scenario chooses a way that is not there.
+    #[error("the split {split} has no such way; it has {exits}")]
+    NoSuchWay {
+        /// The split.
+        split: String,
+        /// Its ways.
+        exits: String,
+    },
     /// A place that is none.
     #[error("`{0}` is no place; write latitude,longitude in degrees, such as 52.52,13.405")]
     NoPlace(String),
@@ -96,8 +111,27 @@ impl<'f> Player<'f> {
     }
 
     /// From now on the split called `split` takes `exit`.
-    pub fn choose(&mut self, split: &str, exit: &str) {
+    ///
+    /// # Errors
+    /// When there is no such split or exit.
+    pub fn choose(&mut self, split: &str, exit: &str) -> Result<(), PlayerError> {
+        let named = self.flow.nodes.iter().find_map(|node| match node {
+            Node::Split(ways) if *ways.name == *split => Some(ways),
+            _ => None,
+        });
+        let Some(ways) = named else {
+            return Err(PlayerError::NoSuchSplit(crate::problem::quote(split)));
+        };
+        let mut exits: Vec<&str> = ways.exits.iter().map(|(_, exit)| exit.name()).collect();
+        if !exits.contains(&exit) {
+            exits.reverse();
+            return Err(PlayerError::NoSuchWay {
+                split: split.to_owned(),
+                exits: exits.join(", "),
+            });
+        }
         self.facts.insert(format!("split.{split}"), exit.to_owned());
+        Ok(())
     }
 
     /// Whether the flow's part is over.
@@ -261,8 +295,13 @@ pub fn play(
     now: Timestamp,
 ) -> Result<Played, (usize, PlayerError)> {
     let mut player = Player::new(flow, &scenario.contact, now);
+    for name in scenario.contact.keys() {
+        if !FACTS.contains(&format!("contact.{name}").as_str()) {
+            return Err((0, PlayerError::NoSuchFact(crate::problem::quote(name))));
+        }
+    }
     for (split, exit) in &scenario.splits {
-        player.choose(split, exit);
+        player.choose(split, exit).map_err(|error| (0, error))?;
     }
     let mut lines = Vec::with_capacity(scenario.steps.len());
     for (position, line) in scenario.steps.iter().enumerate() {

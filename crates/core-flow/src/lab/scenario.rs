@@ -97,26 +97,37 @@ impl<'de> Visitor<'de> for SaidVisitor {
         Ok(Said::Text(text.to_owned()))
     }
 
-    /// Nobody puts `1` into quotes.
+    // YAML reads `+49…`, `0x1F` and `007` as numbers: what the customer wrote is lost by then.
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Said, E> {
-        Ok(Said::Text(number.to_string()))
+        unquoted(number)
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<Said, E> {
-        Ok(Said::Text(number.to_string()))
+        unquoted(number)
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Said, E> {
-        // Nobody knows how many zeros stood behind it.
-        Err(E::custom(format!(
-            "put {number} into quotes, as it is written"
-        )))
+        unquoted(number)
+    }
+
+    fn visit_bool<E: de::Error>(self, word: bool) -> Result<Said, E> {
+        unquoted(word)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Said, E> {
+        unquoted("null")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Said, A::Error> {
         let act = Act::deserialize(MapAccessDeserializer::new(map))?;
         Ok(Said::Act(Box::new(act)))
     }
+}
+
+fn unquoted<E: de::Error>(read: impl fmt::Display) -> Result<Said, E> {
+    Err(E::custom(format!(
+        "`{read}` is no text; put what the customer writes into quotes: '{read}'"
+    )))
 }
 
 /// What a customer does other than writing.

@@ -14,7 +14,7 @@ impl Checker<'_, '_> {
             self.error("accept", message, "remove it, or the choices");
         }
         if settings.prompt.show == Show::Location {
-            if *accept != Accept::Location {
+            if *accept != (Accept::Location {}) {
                 let message = "the button asks for a place, and the question does not take one";
                 let remedy = "write \"accept\": {\"type\": \"location\"}";
                 self.error("prompt.show", message, remedy);
@@ -51,12 +51,12 @@ impl Checker<'_, '_> {
                 }
             }
             Accept::Number { .. }
-            | Accept::Email
-            | Accept::Phone
-            | Accept::Url
+            | Accept::Email {}
+            | Accept::Phone {}
+            | Accept::Url {}
             | Accept::Date { .. }
-            | Accept::Time
-            | Accept::Location => {}
+            | Accept::Time {}
+            | Accept::Location {} => {}
         }
     }
 

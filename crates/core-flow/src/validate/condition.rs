@@ -15,6 +15,11 @@ use crate::problem::quote;
 /// A comparison without its place: variable, operator, and the value as it is compared.
 type Same = (String, Operator, Option<String>);
 
+/// A value in the form in which it is compared: numbers keep their signs.
+fn as_compared(value: &str) -> String {
+    number(value).map_or_else(|| normalise(value), |number| number.to_string())
+}
+
 impl Checker<'_, '_> {
     /// Every branch, in the order in which they are tried.
     pub(super) fn condition(&mut self, settings: &Condition) {
@@ -33,7 +38,7 @@ impl Checker<'_, '_> {
             let mut all = Vec::new();
             for (field, compared) in branch.comparisons(settings) {
                 self.comparison(&format!("{place}{field}"), compared, !field.is_empty());
-                let value = compared.value.map(normalise);
+                let value = compared.value.map(as_compared);
                 all.push((
                     compared.variable.trim().to_owned(),
                     compared.operator,

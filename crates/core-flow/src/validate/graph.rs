@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::window;
+use crate::analysis::waits_behind;
 use crate::definition::{Definition, Settings, Widget};
 use crate::limits::{MAX_SENDS_PER_SPRINT, MAX_STEPS_PER_SPRINT};
 use crate::problem::Problem;
@@ -40,6 +41,7 @@ pub(super) fn check(definition: &Definition, scope: &Scope<'_>, problems: &mut V
     let start = scope.target(&definition.start).map_or(0, usize::from);
     let reached = unreachable(definition, &roads, start, problems);
     open_ends(definition, problems);
+    refusals(definition, problems);
     let name = |position: usize| definition.widgets[position].name.as_str();
     if let Some(cycle) = cycle(&roads, |needs| needs <= Needs::Failure) {
         let names: Vec<&str> = cycle.iter().map(|position| name(*position)).collect();
@@ -133,6 +135,21 @@ fn open_ends(definition: &Definition, problems: &mut Vec<Problem>) {
                     "lead it to a route_to, unless that is meant",
                 ));
             }
+        }
+    }
+}
+
+/// Roads for refused messages that nobody takes: the flow is over before WhatsApp answers.
+fn refusals(definition: &Definition, problems: &mut Vec<Problem>) {
+    for (widget, waits) in definition.widgets.iter().zip(waits_behind(definition)) {
+        let leads = matches!(widget.exits.get("failed"), Some(Some(_)));
+        if matches!(widget.settings, Settings::SendMedia(_)) && leads && !waits {
+            problems.push(Problem::warning(
+                &widget.name,
+                "exits.failed",
+                "the flow is over before a refusal can come, so this exit is never taken",
+                "write null, or put a wait behind the message",
+            ));
         }
     }
 }

@@ -109,6 +109,26 @@ fn long_chains_are_judged_without_running_out_of_stack() {
 }
 
 #[test]
+fn refusals_that_come_too_late_are_told() {
+    let late = SOUND
+        .replacen(
+            r#""next":"Menu","failed":null"#,
+            r#""next":"Sales","failed":"Support""#,
+            1,
+        )
+        .replacen(r#""next":"Hello""#, r#""next":"Menu""#, 1)
+        .replacen(r#""timeout":"Support""#, r#""timeout":"Hello""#, 1);
+    let problems = check(&late).1;
+    let told = problems
+        .iter()
+        .find(|it| it.place() == "Hello.exits.failed");
+    assert!(
+        told.is_some_and(|it| it.message.contains("never taken")),
+        "{problems:#?}"
+    );
+}
+
+#[test]
 fn messages_after_a_day_of_silence_are_told() {
     let flow = |first: u32, second: u32| {
         format!(
@@ -236,6 +256,11 @@ fn answers_that_cannot_be_given_are_found() {
             "text",
             r#"{"type":"media","kinds":["gif"]}"#,
             "unknown variant `gif`",
+        ),
+        (
+            "text",
+            r#"{"type":"email","least":3}"#,
+            "unknown field `least`",
         ),
         ("text", r#"{"type":"emial"}"#, "unknown variant `emial`"),
         ("location", r#"{"type":"email"}"#, "does not take one"),

@@ -202,7 +202,15 @@ fn contact(given: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
 fn save(flow: &Path, file: &Path, title: String, played: &Scenario) -> anyhow::Result<String> {
     ensure!(!played.steps.is_empty(), "nothing was played yet");
     let mut suite = if file.exists() {
-        super::source::Loaded::read(file)?.suite
+        let loaded = super::source::Loaded::read(file)?;
+        let theirs = super::source::flow_of(file)?.canonicalize().ok();
+        ensure!(
+            theirs == flow.canonicalize().ok(),
+            "{} holds scenarios of another flow, {}; give another file",
+            file.display(),
+            loaded.suite.flow
+        );
+        loaded.suite
     } else {
         Suite {
             flow: beside(flow, file)?,

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::source::Flow;
 use crate::cli::FlowCheckArgs;
 use crate::exit::Exit;
-use crate::terminal::print_line;
+use crate::terminal::{print_line, printable};
 
 /// Checks each file; the exit code is 1 when one has errors.
 pub(super) fn run(args: &FlowCheckArgs) -> anyhow::Result<()> {
@@ -33,7 +33,7 @@ pub(super) fn run(args: &FlowCheckArgs) -> anyhow::Result<()> {
             continue;
         }
         for problem in &flow.problems {
-            print_line(&format!("{}: {problem}", file.display()))?;
+            print_line(&printable(&format!("{}: {problem}", file.display())))?;
         }
         if flow.problems.is_empty() {
             let widgets = flow.definition.map_or(0, |flow| flow.widgets.len());

@@ -1,10 +1,12 @@
 //! `frontdesk flow graph`: draws a flow.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context as _, bail};
 use core_flow::graph;
 use core_flow::lab::{Coverage, play};
 
-use super::source::{Flow, Loaded, begins, suites};
+use super::source::{Flow, Loaded, begins, flow_of, suites};
 use crate::cli::FlowGraphArgs;
 use crate::terminal::print_line;
 
@@ -17,7 +19,7 @@ pub(super) fn run(args: &FlowGraphArgs) -> anyhow::Result<()> {
     };
     let coverage = match args.coverage.as_slice() {
         [] => None,
-        paths => Some(taken(paths)?),
+        paths => Some(taken(&args.file, paths)?),
     };
     let drawing = if args.mermaid {
         graph::mermaid(&definition)
@@ -32,10 +34,14 @@ pub(super) fn run(args: &FlowGraphArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the scenarios take of the flow, whether they pass or not.
-fn taken(paths: &[std::path::PathBuf]) -> anyhow::Result<Coverage> {
+/// What the flow's own scenarios among `paths` take of it, whether they pass or not.
+fn taken(flow: &Path, paths: &[PathBuf]) -> anyhow::Result<Coverage> {
+    let flow = flow.canonicalize()?;
     let mut coverage = Coverage::default();
     for path in suites(paths)? {
+        if flow_of(&path)?.canonicalize().ok().as_ref() != Some(&flow) {
+            continue;
+        }
         let loaded = Loaded::read(&path)?;
         for scenario in &loaded.suite.scenarios {
             if let Ok(played) = play(&loaded.flow, scenario, begins(scenario)?) {

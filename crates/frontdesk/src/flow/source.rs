@@ -62,7 +62,7 @@ pub(super) struct Loaded {
 impl Loaded {
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         let suite = suite(path)?;
-        let beside = path.parent().unwrap_or(Path::new("")).join(&suite.flow);
+        let beside = beside(path, &suite);
         let (definition, flow) = Flow::ready(&beside)?;
         Ok(Self {
             path: path.to_owned(),
@@ -71,6 +71,15 @@ impl Loaded {
             flow,
         })
     }
+}
+
+/// The flow that a file of scenarios is of.
+pub(super) fn flow_of(path: &Path) -> anyhow::Result<PathBuf> {
+    Ok(beside(path, &suite(path)?))
+}
+
+fn beside(path: &Path, suite: &Suite) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).join(&suite.flow)
 }
 
 /// Every file of scenarios among `paths`: files as they are, folders with all below them whose name

@@ -1,8 +1,9 @@
 //! `frontdesk flow test`: plays scenarios and compares what the flow does with what they say.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use core_flow::lab::{Coverage, Line, Scenario, play};
@@ -12,15 +13,17 @@ use serde_json::json;
 use serde_yaml_ng::with::singleton_map_recursive;
 
 use super::coverage::Share;
-use super::source::{Loaded, begins, suites, to_yaml};
+use super::source::{Loaded, begins, flow_of, suites, to_yaml};
 use super::{html, junit};
 use crate::cli::FlowTestArgs;
 use crate::exit::Exit;
-use crate::terminal::print_line;
+use crate::terminal::{print_line, printable};
 
 /// What became of a file of scenarios.
 pub(super) struct Tested {
     pub(super) file: String,
+    /// Where the flow is, however it was named.
+    pub(super) flow: PathBuf,
     pub(super) definition: Definition,
     pub(super) cases: Vec<Case>,
     pub(super) taken: Coverage,
@@ -51,6 +54,7 @@ pub(super) fn run(args: &FlowTestArgs) -> anyhow::Result<()> {
         }
         all.push(test(loaded)?);
     }
+    join(&mut all);
     if let Some(file) = &args.junit {
         write(file, &junit::report(&all))?;
     }
@@ -58,7 +62,9 @@ pub(super) fn run(args: &FlowTestArgs) -> anyhow::Result<()> {
         write(file, &html::report(&all))?;
     }
     let failed: usize = all.iter().map(Tested::failed).sum();
-    let thin = all.iter().filter(|one| !one.share.is_full()).count();
+    let thin = all.iter().filter(|one| !one.share.is_full());
+    let thin: BTreeSet<&PathBuf> = thin.map(|one| &one.flow).collect();
+    let thin = thin.len();
     let good = failed == 0 && (thin == 0 || !args.full_coverage);
     if args.json {
         print_line(&to_json(&all, good).to_string())?;
@@ -87,6 +93,23 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
+/// What is taken of a flow is what all its files of scenarios take together.
+fn join(all: &mut [Tested]) {
+    let mut taken: BTreeMap<PathBuf, Coverage> = BTreeMap::new();
+    for tested in &*all {
+        taken
+            .entry(tested.flow.clone())
+            .or_default()
+            .add(&tested.taken);
+    }
+    for tested in all {
+        if let Some(whole) = taken.get(&tested.flow) {
+            tested.taken = whole.clone();
+            tested.share = Share::of(&whole.of(&tested.definition));
+        }
+    }
+}
+
 fn test(loaded: Loaded) -> anyhow::Result<Tested> {
     let mut taken = Coverage::default();
     let mut cases = Vec::with_capacity(loaded.suite.scenarios.len());
@@ -99,7 +122,9 @@ fn test(loaded: Loaded) -> anyhow::Result<Tested> {
             problem,
         });
     }
+    let flow = flow_of(&loaded.path)?;
     Ok(Tested {
+        flow: flow.canonicalize().unwrap_or(flow),
         file: loaded.path.display().to_string(),
         share: Share::of(&taken.of(&loaded.definition)),
         definition: loaded.definition,
@@ -178,7 +203,7 @@ fn told(tested: &Tested, colour: bool) -> String {
             (Some(_), false) => "FAIL".to_owned(),
             (Some(_), true) => "FAIL".red().to_string(),
         };
-        let _ = writeln!(text, "  {word}  {}", case.title);
+        let _ = writeln!(text, "  {word}  {}", printable(&case.title));
         for line in case.problem.iter().flat_map(|problem| problem.lines()) {
             let _ = writeln!(text, "        {line}");
         }
