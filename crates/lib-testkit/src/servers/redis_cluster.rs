@@ -6,7 +6,6 @@ use redis::{Cmd, FromRedisValue, RedisResult, cmd};
 
 use super::ports::free_port;
 use super::redis::{RedisOptions, RedisServer};
-use crate::eventually;
 
 /// Hash slots of a Cluster.
 const SLOTS: u16 = 16_384;
@@ -15,6 +14,8 @@ const PRIMARIES: u16 = 3;
 /// How long a server may be silent, in ms, until the others take it for dead. Whoever waits for a
 /// failover waits for this; a busy machine must not reach it by itself.
 const NODE_TIMEOUT: &str = "2000";
+/// Longest wait for the servers to agree.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Between looks at servers that come to agree.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -168,16 +169,18 @@ impl RedisCluster {
     }
 }
 
-/// [`eventually`] that leaves the servers time between its looks.
+/// Looks again and again, and leaves the servers time between. On a busy machine an election may
+/// fail twice, and each next one begins four node timeouts after the last.
 async fn looking<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    eventually(async || {
-        let seen = look().await;
-        if seen.is_none() {
+    let seen = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
             tokio::time::sleep(LOOK).await;
         }
-        seen
-    })
-    .await
+    });
+    seen.await.expect("the Cluster comes to an agreement")
 }
 
 fn cluster(words: &[&str]) -> Cmd {
