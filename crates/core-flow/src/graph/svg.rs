@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::escaped;
 use super::layers::{Layers, Road, Spot};
 use super::layout::{END, HEIGHT, Layout};
 use crate::definition::{Definition, Settings, Widget};
@@ -217,20 +218,4 @@ fn short(name: &str) -> String {
     let mut cut: String = name.chars().take(LETTERS - 1).collect();
     cut.push('…');
     cut
-}
-
-/// Text that is only text in XML. Characters XML cannot hold become U+FFFD.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            c if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') => safe.push('\u{FFFD}'),
-            c => safe.push(c),
-        }
-    }
-    safe
 }

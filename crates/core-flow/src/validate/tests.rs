@@ -331,15 +331,20 @@ fn places_and_cards_are_checked() {
     }
 }
 
+/// The sound flow with another widget in the place of its condition.
+fn instead_of_the_condition(widget: &str) -> String {
+    let start = SOUND.find(r#"{"name":"Which""#).unwrap();
+    let end = SOUND.find(r#"{"name":"Sales","type""#).unwrap();
+    format!("{}{widget}{}", &SOUND[..start], &SOUND[end..])
+}
+
 #[test]
 fn splits_are_checked() {
     let with = |ways: &str, exits: &str| {
-        let condition = SOUND.find(r#"{"name":"Which""#).unwrap();
-        let end = SOUND.find(r#"{"name":"Sales","type""#).unwrap();
         let split = format!(
             r#"{{"name":"Which","type":"split","settings":{{"ways":[{ways}]}},"exits":{{{exits}}}}},"#
         );
-        format!("{}{split}{}", &SOUND[..condition], &SOUND[end..])
+        instead_of_the_condition(&split)
     };
     let exits = r#""a":"Sales","b":"Support""#;
     let sound = r#"{"exit":"a","share":1},{"exit":"b","share":9999}"#;
@@ -473,13 +478,11 @@ fn comparisons_that_cannot_be_made_are_found() {
 #[test]
 fn business_hours_are_checked() {
     let with = |hours: &str| {
-        let condition = SOUND.find(r#"{"name":"Which""#).unwrap();
-        let end = SOUND.find(r#"{"name":"Sales","type""#).unwrap();
         let widget = format!(
             r#"{{"name":"Which","type":"business_hours","settings":{hours},
                "exits":{{"open":"Sales","closed":"Support"}}}},"#
         );
-        format!("{}{widget}{}", &SOUND[..condition], &SOUND[end..])
+        instead_of_the_condition(&widget)
     };
     let sound = r#"{"time_zone":"Asia/Kolkata",
         "open":[{"days":["monday"],"from":"09:00","to":"24:00"}],

@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use core_flow::graph;
+use core_flow::graph::{self, escaped};
 
-use super::junit::escaped;
 use super::test::Tested;
 
 const STYLE: &str = "\

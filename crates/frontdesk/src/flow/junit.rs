@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use core_flow::graph::escaped;
+
 use super::test::Tested;
 
 /// One test suite for each file of scenarios.
@@ -40,21 +42,4 @@ pub(super) fn report(all: &[Tested]) -> String {
     }
     text.push_str("</testsuites>\n");
     text
-}
-
-/// Text that is only text in XML and HTML. Characters XML cannot hold become U+FFFD.
-pub(super) fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\n' | '\t' => safe.push(c),
-            c if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') => safe.push('\u{FFFD}'),
-            c => safe.push(c),
-        }
-    }
-    safe
 }

@@ -60,12 +60,7 @@ async fn full(run: &mut Run, disk: &Disk, part: &str) {
     // Some come while there still is room: what is refused then must leave no trace either.
     run.once(24, Duration::from_millis(500));
     run.some_time(500, 800).await;
-    let before = refusals(run);
-    disk.fill(true);
-    run.once(12, Duration::from_millis(2_000));
-    run.some_time(2_500, 3_000).await;
-    let (refused, in_flight) = (refusals(run) - before, run.in_flight());
-    disk.fill(false);
+    let (refused, in_flight) = no_room(run, disk).await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     if run.subject().has_ended(part) {
         run.notes
@@ -81,8 +76,20 @@ async fn full(run: &mut Run, disk: &Disk, part: &str) {
     ));
 }
 
+/// Fills the disk for about three seconds, while some deliveries come that do not come again. How many
+/// were refused, and how much was under way when there was room again.
+pub(super) async fn no_room(run: &mut Run, disk: &Disk) -> (usize, usize) {
+    let before = refusals(run);
+    disk.fill(true);
+    run.once(12, Duration::from_millis(2_000));
+    run.some_time(2_500, 3_000).await;
+    let (refused, in_flight) = (refusals(run) - before, run.in_flight());
+    disk.fill(false);
+    (refused, in_flight)
+}
+
 /// Signed deliveries so far that were not taken.
-pub(super) fn refusals(run: &Run) -> usize {
+fn refusals(run: &Run) -> usize {
     use crate::survive::history::{Op, Outcome};
     let entries = run.history.entries();
     let refused = entries.iter().filter(|entry| {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::power::{refusals, slow};
+use super::power::{no_room, slow};
 use super::{Plan, Setup, Verdict, load};
 use crate::survive::powerloss::Disk;
 use crate::survive::run::Run;
@@ -68,12 +68,7 @@ pub(super) async fn power(plan: Plan, name: &str, row: &str) -> anyhow::Result<V
 async fn full(run: &mut Run, disk: &Disk) {
     load(run, 10, 3, Duration::from_millis(2_500));
     run.some_time(500, 800).await;
-    let before = refusals(run);
-    disk.fill(true);
-    run.once(12, Duration::from_millis(2_000));
-    run.some_time(2_500, 3_000).await;
-    let (refused, in_flight) = (refusals(run) - before, run.in_flight());
-    disk.fill(false);
+    let (refused, in_flight) = no_room(run, disk).await;
     for store in run_stores(run) {
         run.kill(&store, Duration::from_millis(100), "").await;
     }
