@@ -1,8 +1,10 @@
 //! Ports for servers that must find theirs free again after a stop.
 
 use std::fs::{File, TryLockError};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
+
+use tokio::net::TcpSocket;
 
 /// The first port given out. Outgoing connections do not get ports below 32,768 on Linux
 /// (`net.ipv4.ip_local_port_range`), so they take none of these away while a server is down.
@@ -34,11 +36,19 @@ pub fn free_port() -> u16 {
     for _ in 0..SIZE {
         let port = claim.first + claim.given % SIZE;
         claim.given = claim.given.wrapping_add(1) % SIZE;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        if is_free(port) {
             return port;
         }
     }
     panic!("no port of this process' {SIZE} is free");
+}
+
+/// Asks by a socket that is bound and does not listen. A child process forked at this moment holds
+/// a copy of it until its `exec`: a copy that listens would keep the port from whoever got it.
+fn is_free(port: u16) -> bool {
+    let socket = TcpSocket::new_v4().expect("a process can open a socket");
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    socket.set_reuseaddr(true).is_ok() && socket.bind(address).is_ok()
 }
 
 fn new_claim() -> Claim {
@@ -62,4 +72,18 @@ fn new_claim() -> Claim {
         }
     }
     panic!("{CLAIMS} processes of the test kit run already");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{free_port, is_free};
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_port_somebody_listens_on_is_not_free() {
+        let listener = TcpListener::bind(("127.0.0.1", free_port())).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(!is_free(port));
+        drop(listener);
+    }
 }
