@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, ValueEnum};
 
-use crate::tools::{cargo, on_path, root, run, target_dir};
+use crate::tools::{cargo, on_path, root, run, target_dir, test_servers};
 
 /// Which benchmark.
 #[derive(Debug, ClapArgs)]
@@ -38,6 +38,10 @@ pub(crate) fn run_bench(args: &Args) -> anyhow::Result<()> {
         Name::Capacity => "capacity",
         Name::Flow => "flow",
     };
+    // The engine alone needs none of them.
+    if !matches!(args.name, Name::Flow) {
+        test_servers()?;
+    }
     if args.options.iter().any(|option| option == "--peer") {
         install_peer()?;
     }

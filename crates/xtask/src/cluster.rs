@@ -4,7 +4,7 @@ use std::process::Command;
 
 use clap::Args as ClapArgs;
 
-use crate::tools::{cargo, run, target_dir};
+use crate::tools::{cargo, run, target_dir, test_servers};
 
 /// What the cluster is told.
 #[derive(Debug, ClapArgs)]
@@ -17,6 +17,7 @@ pub(crate) struct Args {
 
 /// Builds and runs it.
 pub(crate) fn run_cluster(args: &Args) -> anyhow::Result<()> {
+    test_servers()?;
     let build = ["build", "--workspace", "--bins", "--quiet"];
     run("build", &mut cargo(&build))?;
     let mut command = Command::new(target_dir()?.join("debug/cluster"));

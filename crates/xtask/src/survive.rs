@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use crate::tools::{cargo, root, run, target_dir};
+use crate::tools::{cargo, root, run, target_dir, test_servers};
 
 /// What to run.
 #[derive(Debug, ClapArgs)]
@@ -61,6 +61,7 @@ pub(crate) fn quick() -> anyhow::Result<()> {
 
 /// Runs it.
 pub(crate) fn survive(args: &Args) -> anyhow::Result<()> {
+    test_servers()?;
     let build = [
         "build",
         "--quiet",
