@@ -1,9 +1,10 @@
 //! Agent bots over the desk stream. A wild bot accepts, declines, ignores, answers late, clicks
-//! twice, vanishes and comes back, and acts from stale tabs; a good one serves whoever comes.
+//! twice, vanishes and comes back, snatches at what others are offered, and acts from stale tabs; a
+//! good one serves whoever comes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lib_platform::AuthorizedChannel;
@@ -36,6 +37,9 @@ pub enum Mode {
     Gone,
 }
 
+/// The last offer each agent got, as if all of them looked over each other's shoulders.
+pub type Board = Arc<Mutex<BTreeMap<String, Offer>>>;
+
 /// What a bot needs.
 #[derive(Clone)]
 pub struct Bot {
@@ -55,6 +59,8 @@ pub struct Bot {
     pub mode: watch::Receiver<Mode>,
     /// Commands under way, of all bots.
     pub open: Arc<AtomicUsize>,
+    /// What the others are offered.
+    pub board: Board,
 }
 
 struct Pending {
@@ -219,6 +225,16 @@ impl Life {
             return false;
         }
         let wild = *self.bot.mode.borrow() == Mode::Wild;
+        if wild && self.random.random_bool(0.3) {
+            self.snatch(commands);
+        }
+        let mut board = self
+            .bot
+            .board
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        board.insert(self.bot.name.clone(), offer.clone());
+        drop(board);
         let dice = if wild {
             self.random.random_range(0..100)
         } else {
@@ -248,6 +264,27 @@ impl Life {
             _ => {}
         }
         false
+    }
+
+    /// Accepts what another agent is offered: must be refused.
+    fn snatch(&mut self, commands: &mpsc::UnboundedSender<DeskCommand>) {
+        let board = self
+            .bot
+            .board
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let others = board.iter().filter(|(name, _)| **name != self.bot.name);
+        let others: Vec<Offer> = others.map(|(_, offer)| offer.clone()).collect();
+        drop(board);
+        if others.is_empty() {
+            return;
+        }
+        let offer = &others[self.random.random_range(0..others.len())];
+        let accept = Command::Accept(AcceptOffer {
+            offer_id: offer.id.clone(),
+            epoch: offer.epoch,
+        });
+        self.ask(accept, "accept", offer, commands, 0);
     }
 
     fn ask(

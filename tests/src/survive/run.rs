@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::agents::{Bot, Mode};
+use super::agents::{Board, Bot, Mode};
 use super::checker::{Counts, Facts, Violation};
 use super::graph::Graph;
 use super::history::History;
@@ -127,6 +127,8 @@ pub struct Run {
     pub disk: Option<Disk>,
     /// Agents' commands under way.
     pub open: Arc<AtomicUsize>,
+    /// What agents are offered, for those who snatch.
+    board: Board,
     /// Processes that were asked to stop (I36).
     pub stops: usize,
     /// Longest wait for customers, and then for everything to settle.
@@ -233,6 +235,7 @@ impl Run {
             void: None,
             disk,
             open: Arc::default(),
+            board: Board::default(),
             stops: 0,
             patience: setup.patience,
             modes: watch::Sender::new(Mode::Wild),
@@ -352,6 +355,7 @@ impl Run {
             history: self.history.clone(),
             mode: self.modes.subscribe(),
             open: Arc::clone(&self.open),
+            board: Arc::clone(&self.board),
             name,
         };
         self.bots.push(tokio::spawn(bot.run()));
