@@ -71,7 +71,7 @@ fn digits(text: &str, finish: Option<&str>) -> Option<String> {
 /// `1.234,50` → `1234.5`. Of `.` and `,` the later is the decimal sign; a single one before exactly
 /// three digits separates thousands, unless nothing but a zero stands before it. Spaces and
 /// apostrophes separate thousands.
-fn number(text: &str) -> Option<String> {
+pub(crate) fn number(text: &str) -> Option<String> {
     let group = |c: char| {
         if c.is_whitespace() || matches!(c, '\'' | '’') {
             '_'
@@ -148,7 +148,7 @@ fn ungrouped(text: &str) -> Option<String> {
 }
 
 /// One `@`, something before it, and a name with a dot behind it. The name in small letters.
-fn email(text: &str) -> Option<String> {
+pub(crate) fn email(text: &str) -> Option<String> {
     let text = text.trim_matches(['<', '>', '.', ',', ';', '"', '\'']);
     let text = text.strip_prefix("mailto:").unwrap_or(text);
     let (local, domain) = text.rsplit_once('@')?;
@@ -160,7 +160,7 @@ fn email(text: &str) -> Option<String> {
 }
 
 /// 7 to 15 digits (E.164), with a `+` where the country's code is certain to be there.
-fn phone(text: &str) -> Option<String> {
+pub(crate) fn phone(text: &str) -> Option<String> {
     // The zero in `+49 (0) 30` is dialled from inside the country only.
     let plain = ascii_digits(text).replace("(0)", "");
     let plain = plain.trim().trim_start_matches('(');
@@ -177,7 +177,7 @@ fn phone(text: &str) -> Option<String> {
 
 /// `http` or `https`; without either, https is meant. No login: what stands before an `@` is there to
 /// be taken for the host.
-fn url(text: &str) -> Option<String> {
+pub(crate) fn url(text: &str) -> Option<String> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) || text.len() > 2_000 {
         return None;
     }
@@ -213,7 +213,7 @@ fn is_host(name: &str) -> bool {
 
 /// `2026-11-30`, or day, month and year with `.`, `/` or `-` between them. Two digits of a year are
 /// of this century.
-fn date(text: &str, month_first: bool) -> Option<String> {
+pub(crate) fn date(text: &str, month_first: bool) -> Option<String> {
     let plain = ascii_digits(text);
     let parts: Vec<&str> = plain
         .trim()
@@ -249,7 +249,7 @@ fn date(text: &str, month_first: bool) -> Option<String> {
 }
 
 /// `14:30`, `14.30`, `14h30`, `14 Uhr`, `2 pm`, `2:30 p.m.`.
-fn time(text: &str) -> Option<String> {
+pub(crate) fn time(text: &str) -> Option<String> {
     let mut plain = ascii_digits(text).to_lowercase();
     plain.retain(|c| !c.is_whitespace());
     for (written, short) in [

@@ -7,22 +7,26 @@ use std::time::Duration;
 
 use core_types::{ContactCard, Content, Location, Media, MediaKind, QueueId};
 
-use crate::answer::normalise;
 use crate::definition::{
-    BusinessHours, CardPart, CollectInput, Compared, Condition, Definition, MediaPart, Operator,
-    Part, PlacePart, RouteTo, SendMedia, Settings, Split, Widget,
+    BusinessHours, CardPart, CollectInput, Definition, MediaPart, OwnVariable, Part, PlacePart,
+    RouteTo, SendMedia, Settings, Split, Widget,
 };
+use crate::expression::Expression;
 use crate::hours::Hours;
-use crate::interpolation::{Piece, Placeholder, pieces, single};
+use crate::interpolation::{Piece, Placeholder, pieces};
 use crate::limits::MAX_STEPS_PER_SPRINT;
 use crate::problem::Problem;
-use crate::scope::{AnswerField, AnswerKey, Scope, Variable};
+use crate::scope::{Scope, ValueField, ValueKey, Variable};
 
+mod assignment;
+mod condition;
 mod node;
 mod question;
 
+pub(crate) use self::condition::{is_below_zero, number};
 pub(crate) use self::node::{
-    Exit, Message, Node, Pause, Question, Rule, Segment, Switch, Test, Text, Ways,
+    Assigned, Assignments, Exit, Message, Node, Pause, Question, Rule, Segment, Source, Switch,
+    Test, Text, Ways,
 };
 use self::question::action;
 pub(crate) use self::question::{body_limit, choice_keys};
@@ -33,6 +37,8 @@ pub struct CompiledFlow {
     pub(crate) version: u32,
     pub(crate) entry: Exit,
     pub(crate) nodes: Box<[Node]>,
+    /// What the flow's own variables hold until they are set.
+    pub(crate) defaults: Box<[Box<str>]>,
     pub(crate) step_budget: u32,
 }
 
@@ -60,14 +66,9 @@ impl CompiledFlow {
             .collect::<Result<Box<[Node]>, Problem>>()?;
         for (position, node) in (0..).zip(&mut nodes) {
             if let Node::Collect(question) = node {
-                let used = |field| {
-                    compiler.used.contains(&AnswerKey {
-                        widget: position,
-                        field,
-                    })
-                };
-                question.keep_value = used(AnswerField::Value);
-                question.keep_text = used(AnswerField::Text);
+                let used = |field| compiler.used.contains(&ValueKey { position, field });
+                question.keep_value = used(ValueField::Value);
+                question.keep_text = used(ValueField::Text);
             }
         }
         let first = usize::from(start);
@@ -86,6 +87,7 @@ impl CompiledFlow {
                 label: next.label.clone(),
             },
             nodes,
+            defaults: definition.variables.iter().map(default_of).collect(),
             step_budget: MAX_STEPS_PER_SPRINT,
         })
     }
@@ -114,7 +116,7 @@ impl CompiledFlow {
 struct Compiler<'d> {
     scope: Scope<'d>,
     /// Answers that something reads.
-    used: BTreeSet<AnswerKey>,
+    used: BTreeSet<ValueKey>,
 }
 
 impl Compiler<'_> {
@@ -129,6 +131,9 @@ impl Compiler<'_> {
             }
             Settings::Condition(settings) => {
                 Node::Condition(Box::new(self.switch(widget, settings)?))
+            }
+            Settings::SetVariables(settings) => {
+                Node::Set(Box::new(self.assignments(widget, settings)?))
             }
             Settings::BusinessHours(settings) => Node::Hours {
                 hours: Box::new(hours(widget, settings)?),
@@ -184,6 +189,9 @@ impl Compiler<'_> {
                 Piece::Placeholder(place) => {
                     Segment::Variable(self.variable(widget, field, place)?)
                 }
+                Piece::Expression(source) => {
+                    Segment::Expression(Box::new(self.expression(widget, field, source)?))
+                }
             })
         });
         Ok(Text(segments.collect::<Result<_, Problem>>()?))
@@ -203,6 +211,22 @@ impl Compiler<'_> {
             self.used.insert(*key);
         }
         Ok(variable)
+    }
+
+    fn expression(
+        &mut self,
+        widget: &Widget,
+        field: &str,
+        source: &str,
+    ) -> Result<Expression, Problem> {
+        let expression = Expression::compile(source, &self.scope)
+            .map_err(|wrong| Problem::error(&widget.name, field, wrong.message, wrong.remedy))?;
+        for variable in expression.variables() {
+            if let Variable::Answer(key) = variable {
+                self.used.insert(*key);
+            }
+        }
+        Ok(expression)
     }
 
     fn send(&mut self, widget: &Widget, settings: &SendMedia) -> Result<Node, Problem> {
@@ -287,43 +311,12 @@ impl Compiler<'_> {
             all,
         })
     }
+}
 
-    fn switch(&mut self, widget: &Widget, settings: &Condition) -> Result<Switch, Problem> {
-        let branches = settings.branches.iter().enumerate().map(|(index, branch)| {
-            let tests = branch
-                .comparisons(settings)
-                .into_iter()
-                .map(|(field, compared)| {
-                    let field = format!("settings.branches[{index}]{field}");
-                    self.comparison(widget, &field, compared)
-                });
-            let rule = Rule {
-                tests: tests.collect::<Result<_, Problem>>()?,
-                any: branch.one_is_enough(),
-            };
-            Ok((rule, self.exit(widget, &branch.exit)?))
-        });
-        Ok(Switch {
-            branches: branches.collect::<Result<_, Problem>>()?,
-            otherwise: self.exit(widget, "no_match")?,
-        })
-    }
-
-    fn comparison(
-        &mut self,
-        widget: &Widget,
-        field: &str,
-        compared: Compared<'_>,
-    ) -> Result<(Variable, Test), Problem> {
-        let place = single(compared.variable).map_err(|message| {
-            Problem::error(&widget.name, field, message, "write {{Widget.value}}")
-        })?;
-        let test = test(compared).ok_or_else(|| {
-            let (message, remedy) = ("the value is not a number", "give a number to compare with");
-            Problem::error(&widget.name, field, message, remedy)
-        })?;
-        Ok((self.variable(widget, field, place)?, test))
-    }
+/// A default that is not of its type is none: rules may have become stricter since it was published.
+fn default_of(variable: &OwnVariable) -> Box<str> {
+    let default = variable.default.as_deref().unwrap_or_default();
+    variable.r#type.kept(default).unwrap_or_default().into()
 }
 
 fn label(widget: &Widget, exit: &str) -> Box<str> {
@@ -376,43 +369,6 @@ fn file(kind: MediaKind, part: &MediaPart) -> Media {
         voice: false,
         animated: false,
     }
-}
-
-/// A number as written by people; `None` for anything else, infinities included.
-pub(crate) fn number(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let digits = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+');
-    text.parse()
-        .ok()
-        .filter(|number: &f64| number.is_finite() && text.chars().all(digits))
-}
-
-/// Whether a text is a number below zero.
-pub(crate) fn is_below_zero(text: &str) -> bool {
-    text.trim_start().starts_with('-') && number(text).is_some_and(|number| number < 0.0)
-}
-
-fn test(compared: Compared<'_>) -> Option<Test> {
-    let value = compared.value.unwrap_or_default();
-    let plain = || normalise(value).into();
-    Some(match compared.operator {
-        Operator::Equals => Test::Equals {
-            other: plain(),
-            below_zero: is_below_zero(value),
-        },
-        Operator::NotEquals => Test::NotEquals {
-            other: plain(),
-            below_zero: is_below_zero(value),
-        },
-        Operator::Contains => Test::Contains(plain()),
-        Operator::StartsWith => Test::StartsWith(plain()),
-        Operator::GreaterThan => Test::GreaterThan(number(value)?),
-        Operator::LessThan => Test::LessThan(number(value)?),
-        Operator::Before => Test::Before(value.into()),
-        Operator::After => Test::After(value.into()),
-        Operator::IsSet => Test::IsSet,
-        Operator::IsEmpty => Test::IsEmpty,
-    })
 }
 
 impl Message {

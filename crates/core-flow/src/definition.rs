@@ -10,12 +10,14 @@ mod accept;
 mod condition;
 mod hours;
 mod part;
+mod variable;
 
 pub use self::accept::Accept;
 pub(crate) use self::condition::Compared;
 pub use self::condition::{Branch, Comparison, Condition, Operator};
 pub use self::hours::{BusinessHours, Closure, Opening, Weekday};
 pub use self::part::{CardPart, Degrees, MediaPart, Part, PlacePart};
+pub use self::variable::{Assignment, OwnVariable, SetVariables, VariableType};
 
 /// A flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct Definition {
     pub name: String,
     /// Name of the widget it begins with, a [`Settings::Start`].
     pub start: String,
+    /// The flow's own variables, in the order of the file: sessions remember them by position.
+    pub variables: Vec<OwnVariable>,
     /// In the order of the file. The order has no meaning, but a published version keeps it:
     /// sessions remember widgets by position.
     pub widgets: Vec<Widget>,
@@ -65,6 +69,8 @@ pub enum Settings {
     CollectInput(CollectInput),
     /// `condition`: chooses an exit by a variable. One exit per branch, and `no_match`.
     Condition(Condition),
+    /// `set_variables`: gives the flow's own variables values. Exits `next`, `failed`.
+    SetVariables(SetVariables),
     /// `business_hours`: asks whether it is open now. Exits `open`, `closed`.
     BusinessHours(BusinessHours),
     /// `split`: sends shares of the customers different ways. One exit per way.
@@ -81,7 +87,7 @@ impl Settings {
     /// Whether `exit` may be null without ending the flow: what it is for is passed over then.
     pub fn may_pass_over(&self, exit: &str) -> bool {
         match self {
-            Self::SendMedia(_) => exit == "failed",
+            Self::SendMedia(_) | Self::SetVariables(_) => exit == "failed",
             Self::Wait(_) => exit == "message",
             Self::Start
             | Self::CollectInput(_)
@@ -100,6 +106,7 @@ impl Settings {
             Self::SendMedia(_) => "send_media",
             Self::CollectInput(_) => "collect_input",
             Self::Condition(_) => "condition",
+            Self::SetVariables(_) => "set_variables",
             Self::BusinessHours(_) => "business_hours",
             Self::Split(_) => "split",
             Self::Wait(_) => "wait",
@@ -266,10 +273,13 @@ impl Definition {
 
 impl Serialize for Definition {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Definition", 4)?;
+        let mut fields = serializer.serialize_struct("Definition", 5)?;
         fields.serialize_field("format", &FORMAT)?;
         fields.serialize_field("name", &self.name)?;
         fields.serialize_field("start", &self.start)?;
+        if !self.variables.is_empty() {
+            fields.serialize_field("variables", &self.variables)?;
+        }
         fields.serialize_field("widgets", &self.widgets)?;
         fields.end()
     }
@@ -282,6 +292,7 @@ impl Serialize for Widget {
         fields.serialize_field("type", self.settings.kind())?;
         match &self.settings {
             Settings::Start | Settings::End => {}
+            Settings::SetVariables(settings) => fields.serialize_field("settings", settings)?,
             Settings::BusinessHours(settings) => fields.serialize_field("settings", settings)?,
             Settings::Split(settings) => fields.serialize_field("settings", settings)?,
             Settings::Wait(settings) => fields.serialize_field("settings", settings)?,

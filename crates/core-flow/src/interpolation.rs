@@ -9,6 +9,8 @@ pub(crate) enum Piece<'t> {
     Literal(&'t str),
     /// `{{scope.field}}`.
     Placeholder(Placeholder<'t>),
+    /// `{{…}}` around anything else: an expression, not read yet.
+    Expression(&'t str),
 }
 
 /// The inside of `{{scope.field}}`: `{{Menu.value}}`, `{{contact.display_name}}`.
@@ -38,7 +40,7 @@ pub(crate) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
                 text.len() - rest.len() + open
             ));
         };
-        pieces.push(Piece::Placeholder(placeholder(&inside[..close])?));
+        pieces.push(piece(&inside[..close])?);
         rest = &inside[close + 2..];
     }
     if !rest.is_empty() {
@@ -64,7 +66,7 @@ pub(crate) fn literal_chars(pieces: &[Piece<'_>]) -> usize {
         .iter()
         .map(|piece| match piece {
             Piece::Literal(text) => text.chars().count(),
-            Piece::Placeholder(_) => 0,
+            Piece::Placeholder(_) | Piece::Expression(_) => 0,
         })
         .sum()
 }
@@ -76,17 +78,24 @@ pub(crate) fn says_something(pieces: &[Piece<'_>]) -> bool {
         .any(|piece| matches!(piece, Piece::Literal(text) if !text.trim().is_empty()))
 }
 
-fn placeholder(inside: &str) -> Result<Placeholder<'_>, String> {
+fn piece(inside: &str) -> Result<Piece<'_>, String> {
     let name = |text: &str| {
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     };
     match inside.trim().split_once('.') {
-        Some((scope, field)) if name(scope) && name(field) => Ok(Placeholder { scope, field }),
-        _ => Err(format!(
-            "`{{{{{}}}}}` is not of the form {{{{Widget.value}}}}",
-            crate::problem::quote(inside)
-        )),
+        Some((scope, field)) if name(scope) && name(field) => {
+            Ok(Piece::Placeholder(Placeholder { scope, field }))
+        }
+        // None of these is an expression: they are what is left of a variable.
+        None if inside.trim().is_empty() || name(inside.trim()) => Err(not_a_variable(inside)),
+        _ if inside.contains("{{") => Err(not_a_variable(inside)),
+        _ => Ok(Piece::Expression(inside)),
     }
+}
+
+fn not_a_variable(inside: &str) -> String {
+    let inside = crate::problem::quote(inside);
+    format!("`{{{{{inside}}}}}` is not of the form {{{{Widget.value}}}}")
 }
 
 #[cfg(test)]
@@ -111,16 +120,18 @@ mod tests {
     #[test]
     fn broken_placeholders_are_explained() {
         assert!(pieces("a {{b").unwrap_err().contains("byte 2"));
-        for bad in [
-            "{{}}",
-            "{{a}}",
-            "{{a.b.c}}",
-            "{{a.}}",
-            "{{a b.c}}",
-            "{{ä.b}}",
-        ] {
+        for bad in ["{{}}", "{{ }}", "{{a}}"] {
             assert!(pieces(bad).is_err(), "{bad}");
         }
         assert!(single("x {{a.b}}").is_err());
+        assert!(single("{{a.b + 1}}").is_err());
+    }
+
+    #[test]
+    fn what_is_no_variable_is_an_expression() {
+        for expression in ["a.b.c", " a.b or \"x\" ", "a.", "a b.c", "ä.b"] {
+            let text = format!("{{{{{expression}}}}}");
+            assert_eq!(pieces(&text).unwrap(), [Piece::Expression(expression)]);
+        }
     }
 }

@@ -30,11 +30,13 @@ mod answer;
 mod compile;
 mod definition;
 mod engine;
+mod expression;
 pub mod graph;
 mod hours;
 mod interpolation;
 pub mod lab;
 mod limits;
+mod own;
 mod parse;
 mod problem;
 mod run;
@@ -48,9 +50,10 @@ mod validate;
 pub use answer::normalise;
 pub use compile::CompiledFlow;
 pub use definition::{
-    Accept, Branch, BusinessHours, CardPart, Choice, Closure, CollectInput, Comparison, Condition,
-    Definition, Degrees, Exits, MediaPart, Opening, Operator, Part, Pause, PlacePart, Prompt,
-    Retries, RouteTo, SendMedia, Settings, Show, Split, Way, Weekday, Widget,
+    Accept, Assignment, Branch, BusinessHours, CardPart, Choice, Closure, CollectInput, Comparison,
+    Condition, Definition, Degrees, Exits, MediaPart, Opening, Operator, OwnVariable, Part, Pause,
+    PlacePart, Prompt, Retries, RouteTo, SendMedia, SetVariables, Settings, Show, Split,
+    VariableType, Way, Weekday, Widget,
 };
 pub use engine::advance;
 pub use limits::{

@@ -13,6 +13,20 @@ pub const MAX_SENDS_PER_SPRINT: u32 = 64;
 /// Longest session, in bytes.
 pub const MAX_SESSION_BYTES: usize = 256 << 10;
 
+/// Most variables of a flow's own.
+pub(crate) const MAX_VARIABLES: usize = 200;
+/// Most variables one widget sets.
+pub(crate) const MAX_ASSIGNMENTS: usize = 64;
+/// Longest expression, in characters.
+pub(crate) const MAX_EXPRESSION: usize = 1_000;
+/// Most words and signs of an expression. Reading and running it goes as deep as they nest, and a
+/// thread's stack has two megabytes.
+pub(crate) const MAX_EXPRESSION_TOKENS: usize = 200;
+/// Most brackets within each other in an expression: each takes 16 kB of stack in a debug build.
+pub(crate) const MAX_BRACKETS: usize = 20;
+/// Longest JSON value of a variable, in bytes.
+pub(crate) const MAX_JSON: usize = 16 << 10;
+
 /// Most exits of one widget.
 pub(crate) const MAX_EXITS: usize = 64;
 /// Most openings, and most closures, of business hours.

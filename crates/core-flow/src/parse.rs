@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::definition::{Definition, Exits, Settings, Widget};
+use crate::definition::{Definition, Exits, OwnVariable, Settings, Widget};
 use crate::limits::{MAX_DEFINITION_BYTES, MAX_WIDGETS};
 use crate::problem::{Problem, capped, nearest, quote};
 use crate::source::{Place, Source};
@@ -17,11 +17,12 @@ use crate::validate::validate;
 pub const FORMAT: u64 = 1;
 
 /// The words of `type`.
-const TYPES: [&str; 9] = [
+const TYPES: [&str; 10] = [
     "start",
     "send_media",
     "collect_input",
     "condition",
+    "set_variables",
     "business_hours",
     "split",
     "wait",
@@ -59,6 +60,7 @@ pub fn parse(text: &str) -> Result<Definition, Vec<Problem>> {
         Ok(Definition {
             name: raw.name,
             start: raw.start,
+            variables: raw.variables,
             widgets,
         })
     } else {
@@ -79,6 +81,8 @@ struct RawFlow<'t> {
     _format: u64,
     name: String,
     start: String,
+    #[serde(default)]
+    variables: Vec<OwnVariable>,
     #[serde(borrow)]
     widgets: Vec<&'t RawValue>,
 }
@@ -184,6 +188,7 @@ fn read_settings(
         "send_media" => settings(source, json, raw).map(Settings::SendMedia),
         "collect_input" => settings(source, json, raw).map(Settings::CollectInput),
         "condition" => settings(source, json, raw).map(Settings::Condition),
+        "set_variables" => settings(source, json, raw).map(Settings::SetVariables),
         "business_hours" => settings(source, json, raw).map(Settings::BusinessHours),
         "split" => settings(source, json, raw).map(Settings::Split),
         "wait" => settings(source, json, raw).map(Settings::Wait),

@@ -9,17 +9,19 @@ use core_types::{Content, Interactive, Timestamp};
 use crate::accept::accepted;
 use crate::answer::{Answer, normalise, normalised};
 use crate::compile::{
-    CompiledFlow, Exit, Message, Node, Question, Segment, Switch, Test, Text, Ways,
+    CompiledFlow, Exit, Message, Node, Question, Rule, Segment, Switch, Test, Text, Ways,
 };
 use crate::compile::{is_below_zero, number};
 use crate::limits::{CAPTION, MAX_ANSWER, MAX_SENDS_PER_SPRINT, MAX_SESSION_BYTES, TEXT_BODY};
-use crate::scope::{AnswerField, AnswerKey, Variable};
+use crate::scope::{ValueField, ValueKey, Variable};
 use crate::session::{Sent, Session, SessionError, State, Waiting};
 use crate::split::split;
 use crate::step::{Action, Effect, EffectKey, Facts, Failure, Step, Wait};
 
 /// Longest text compared with choices, in characters; a longer one is no choice.
 const LONGEST_CHOICE: usize = 512;
+
+mod assign;
 
 /// A sprint under way.
 pub(crate) struct Run<'f, 's> {
@@ -58,9 +60,7 @@ impl<'f, 's> Run<'f, 's> {
         for _ in 0..self.flow.step_budget {
             self.path.push(&exit.label);
             let Some(target) = exit.target else {
-                let reason = exit.label.to_string();
-                self.effect(Action::End { reason });
-                return self.finish();
+                return self.close(&exit.label);
             };
             // Targets are positions in this very flow.
             let Some(node) = self.flow.nodes.get(usize::from(target)) else {
@@ -77,6 +77,7 @@ impl<'f, 's> Run<'f, 's> {
                     next
                 }
                 Node::Condition(switch) => self.choose(switch),
+                Node::Set(assignments) => self.assign(assignments),
                 Node::Hours {
                     hours,
                     open,
@@ -104,9 +105,7 @@ impl<'f, 's> Run<'f, 's> {
                 }
                 Node::End { label } => {
                     self.path.push(label);
-                    let reason = label.to_string();
-                    self.effect(Action::End { reason });
-                    return self.finish();
+                    return self.close(label);
                 }
                 Node::Route {
                     queue,
@@ -144,16 +143,16 @@ impl<'f, 's> Run<'f, 's> {
             }
             return self.play(&question.no_match);
         };
-        let widget = self.waiting.widget;
+        let position = self.waiting.widget;
         let mut keep = |field, text: &str| {
-            let key = AnswerKey { widget, field };
+            let key = ValueKey { position, field };
             self.waiting.set(key, Cow::Owned(text.to_owned()));
         };
         if question.keep_value {
-            keep(AnswerField::Value, &value);
+            keep(ValueField::Value, &value);
         }
         if question.keep_text {
-            keep(AnswerField::Text, &shortened(answer.text().trim()));
+            keep(ValueField::Text, &shortened(answer.text().trim()));
         }
         self.effect(Action::SetVariable {
             name: question.variable.to_string(),
@@ -272,10 +271,10 @@ impl<'f, 's> Run<'f, 's> {
             known.is_some_and(|(_, value, plain)| test.holds(value, plain))
         };
         for (rule, exit) in &switch.branches {
-            let met = if rule.any {
-                rule.tests.iter().any(&mut holds)
-            } else {
-                rule.tests.iter().all(&mut holds)
+            let met = match rule {
+                Rule::All(tests) => tests.iter().all(&mut holds),
+                Rule::Any(tests) => tests.iter().any(&mut holds),
+                Rule::Expression(expression) => expression.holds(|variable| self.value(variable)),
             };
             if met {
                 return exit;
@@ -287,7 +286,17 @@ impl<'f, 's> Run<'f, 's> {
     /// What a variable holds; an unset one is empty.
     fn value(&self, variable: &Variable) -> &str {
         match variable {
-            Variable::Answer(key) => self.waiting.get(*key),
+            Variable::Answer(key) => self.waiting.get(*key).unwrap_or_default(),
+            Variable::Own(position) => {
+                let key = ValueKey {
+                    position: *position,
+                    field: ValueField::Own,
+                };
+                let default = || self.flow.defaults.get(usize::from(*position));
+                let set = self.waiting.get(key);
+                set.or_else(|| default().map(|text| &**text))
+                    .unwrap_or_default()
+            }
             Variable::Fact(name) => self.facts.fact(name).unwrap_or_default(),
         }
     }
@@ -298,12 +307,22 @@ impl<'f, 's> Run<'f, 's> {
         }
         let mut rendered = String::new();
         for segment in &text.0 {
-            rendered.push_str(match segment {
-                Segment::Literal(literal) => literal,
-                Segment::Variable(variable) => self.value(variable),
-            });
+            match segment {
+                Segment::Literal(literal) => rendered.push_str(literal),
+                Segment::Variable(variable) => rendered.push_str(self.value(variable)),
+                Segment::Expression(expression) => {
+                    rendered.push_str(&expression.text(|variable| self.value(variable)));
+                }
+            }
         }
         Cow::Owned(rendered)
+    }
+
+    /// The flow's part ends, and nobody else has one.
+    fn close(mut self, reason: &str) -> Result<Step<'f>, Failure> {
+        let reason = reason.to_owned();
+        self.effect(Action::End { reason });
+        self.finish()
     }
 
     fn finish(self) -> Result<Step<'f>, Failure> {
@@ -422,14 +441,12 @@ fn same_measure(one: &str, other: &str) -> bool {
 }
 
 impl<'s> Waiting<'s> {
-    fn get(&self, key: AnswerKey) -> &str {
-        match self.variables.binary_search_by_key(&key, |(own, _)| *own) {
-            Ok(place) => &self.variables[place].1,
-            Err(_) => "",
-        }
+    fn get(&self, key: ValueKey) -> Option<&str> {
+        let found = self.variables.binary_search_by_key(&key, |(own, _)| *own);
+        found.ok().map(|place| &*self.variables[place].1)
     }
 
-    fn set(&mut self, key: AnswerKey, value: Cow<'s, str>) {
+    fn set(&mut self, key: ValueKey, value: Cow<'s, str>) {
         match self.variables.binary_search_by_key(&key, |(own, _)| *own) {
             Ok(place) => self.variables[place].1 = value,
             Err(place) => self.variables.insert(place, (key, value)),

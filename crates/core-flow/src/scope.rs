@@ -1,9 +1,10 @@
 //! What names mean inside one flow: widgets as targets of exits, and variables.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::definition::{Definition, Settings};
+use crate::definition::{Accept, Definition, OwnVariable, Settings, VariableType};
+use crate::expression::Kind;
 use crate::interpolation::Placeholder;
 use crate::problem::nearest;
 
@@ -15,6 +16,9 @@ pub const FACTS: [&str; 4] = [
     "contact.phone",
     "contact.user_id",
 ];
+
+/// The group of a flow's own variables: `{{flow.count}}`.
+pub(crate) const OWN: &str = "flow";
 
 /// Widget names that would be taken for a group of facts, now or later.
 pub(crate) const RESERVED: [&str; 10] = [
@@ -34,35 +38,40 @@ pub(crate) const RESERVED: [&str; 10] = [
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Variable {
     /// What a question was answered with.
-    Answer(AnswerKey),
+    Answer(ValueKey),
+    /// One of the flow's own, by its position in the definition.
+    Own(u16),
     /// A fact from outside, by its full name.
     Fact(Box<str>),
 }
 
-/// One value of one question. Stored in sessions: numbers are never given a new meaning.
+/// One value that a session keeps. Stored in sessions: numbers are never given a new meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct AnswerKey {
-    /// Position of the widget in the definition.
-    pub(crate) widget: u16,
+pub(crate) struct ValueKey {
+    /// Position in the definition: of the widget, or of the flow's own variable.
+    pub(crate) position: u16,
     /// Which value.
-    pub(crate) field: AnswerField,
+    pub(crate) field: ValueField,
 }
 
-/// The values of a question.
+/// Which value a position stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum AnswerField {
+pub(crate) enum ValueField {
     /// `value`: the choice's value, or the text where any text will do.
     Value = 0,
     /// `text`: what the customer wrote or tapped.
     Text = 1,
+    /// One of the flow's own variables.
+    Own = 2,
 }
 
-impl AnswerField {
+impl ValueField {
     /// The name after the dot.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Value => "value",
             Self::Text => "text",
+            Self::Own => OWN,
         }
     }
 }
@@ -76,6 +85,11 @@ pub(crate) struct Scope<'d> {
     /// full of unknown names must not cost their number squared.
     guesses: Cell<u32>,
     widgets: BTreeMap<&'d str, (u16, &'d Settings)>,
+    own: &'d [OwnVariable],
+    own_names: BTreeMap<&'d str, u16>,
+    /// The flow's own variables that something read, and those that something set.
+    read: RefCell<BTreeSet<u16>>,
+    set: RefCell<BTreeSet<u16>>,
 }
 
 /// A name that means nothing, in the words of a problem.
@@ -96,9 +110,17 @@ impl<'d> Scope<'d> {
                 .entry(widget.name.as_str())
                 .or_insert((position, &widget.settings));
         }
+        let mut own_names = BTreeMap::new();
+        for (position, variable) in (0_u16..).zip(&definition.variables) {
+            own_names.entry(variable.name.as_str()).or_insert(position);
+        }
         Self {
             guesses: Cell::new(GUESSES),
             widgets,
+            own: &definition.variables,
+            own_names,
+            read: RefCell::default(),
+            set: RefCell::default(),
         }
     }
 
@@ -121,6 +143,11 @@ impl<'d> Scope<'d> {
     /// What `{{scope.field}}` stands for.
     pub(crate) fn variable(&self, place: Placeholder<'_>) -> Result<Variable, Unresolved> {
         let Placeholder { scope, field } = place;
+        if scope == OWN {
+            let position = self.own(field)?;
+            self.read.borrow_mut().insert(position);
+            return Ok(Variable::Own(position));
+        }
         let full = format!("{scope}.{field}");
         if let Some((position, settings)) = self.widgets.get(scope) {
             if !matches!(settings, Settings::CollectInput(_)) {
@@ -129,15 +156,15 @@ impl<'d> Scope<'d> {
                     remedy: "use the name of a collect_input widget".to_owned(),
                 });
             }
-            let field = [AnswerField::Value, AnswerField::Text]
+            let field = [ValueField::Value, ValueField::Text]
                 .into_iter()
                 .find(|known| known.name() == field)
                 .ok_or_else(|| Unresolved {
                     message: format!("`{full}` is not a variable"),
                     remedy: format!("use {scope}.value or {scope}.text"),
                 })?;
-            return Ok(Variable::Answer(AnswerKey {
-                widget: *position,
+            return Ok(Variable::Answer(ValueKey {
+                position: *position,
                 field,
             }));
         }
@@ -158,6 +185,88 @@ impl<'d> Scope<'d> {
             message: format!("`{full}` is not a variable"),
             remedy,
         })
+    }
+
+    /// The flow's own variable that `{{flow.name}}` stands for, to be set.
+    pub(crate) fn to_set(&self, place: Placeholder<'_>) -> Result<u16, Unresolved> {
+        let Placeholder { scope, field } = place;
+        if scope != OWN {
+            return Err(Unresolved {
+                message: format!("`{scope}.{field}` cannot be set"),
+                remedy: "set one of the flow's own variables, such as {{flow.count}}".to_owned(),
+            });
+        }
+        let position = self.own(field)?;
+        self.set.borrow_mut().insert(position);
+        Ok(position)
+    }
+
+    fn own(&self, name: &str) -> Result<u16, Unresolved> {
+        let known = self.own_names.get(name).copied();
+        known.ok_or_else(|| {
+            let meant = nearest(name, self.own_names.keys().copied());
+            Unresolved {
+                message: format!("the flow has no variable `{}`", crate::problem::quote(name)),
+                remedy: match meant {
+                    Some(meant) => format!("did you mean {{{{{OWN}.{meant}}}}}?"),
+                    None => "add it to the flow's `variables`".to_owned(),
+                },
+            }
+        })
+    }
+
+    /// The type of the flow's own variable at `position`.
+    pub(crate) fn own_type(&self, position: u16) -> VariableType {
+        let own = self.own.get(usize::from(position));
+        own.map_or(VariableType::Text, |own| own.r#type)
+    }
+
+    /// Whether the values of the flow's own variable at `position` are kept out of records.
+    pub(crate) fn is_masked(&self, position: u16) -> bool {
+        self.own
+            .get(usize::from(position))
+            .is_some_and(|own| own.masked)
+    }
+
+    /// Whether something read the flow's own variable at `position`, and whether something set it.
+    pub(crate) fn is_used(&self, position: u16) -> (bool, bool) {
+        let (read, set) = (self.read.borrow(), self.set.borrow());
+        (read.contains(&position), set.contains(&position))
+    }
+
+    /// What a variable is in an expression.
+    pub(crate) fn kind(&self, variable: &Variable) -> Kind {
+        match variable {
+            Variable::Fact(_) => Kind::Text,
+            Variable::Own(position) => match self.own_type(*position) {
+                VariableType::Number | VariableType::Currency | VariableType::Percent => {
+                    Kind::Number
+                }
+                VariableType::Boolean => Kind::Boolean,
+                VariableType::Json => Kind::Any,
+                VariableType::List => Kind::List,
+                VariableType::Text
+                | VariableType::Date
+                | VariableType::Time
+                | VariableType::Email
+                | VariableType::Phone
+                | VariableType::Url => Kind::Text,
+            },
+            Variable::Answer(key) => {
+                let mut widgets = self.widgets.values();
+                let asked = widgets.find(|(position, _)| *position == key.position);
+                match asked {
+                    Some((_, Settings::CollectInput(question)))
+                        if key.field == ValueField::Value
+                            && question.choices.is_empty()
+                            && matches!(question.accept, Accept::Number { .. }) =>
+                    {
+                        Kind::Number
+                    }
+                    _ => Kind::Text,
+                }
+            }
+        }
     }
 
     fn suggestion(&self, name: &str, otherwise: &str) -> String {

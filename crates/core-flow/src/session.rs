@@ -9,19 +9,19 @@
 //! varint  times the question was asked again
 //! varint  deadline in microseconds since 1970, plus 1; 0 is none
 //! varint  number of sends that may still fail, then for each: first index, count, widget
-//! varint  number of variables, then for each: widget, u8 field, length, text
+//! varint  number of variables, then for each: position, u8 field, length, text
 //! ```
 //!
 //! Varints are LEB128 in their shortest form and variables stand in ascending order, so a state
-//! has exactly one encoding. Positions count widgets in the order of the published definition,
-//! which never changes. Bytes that are not such a state are refused, whatever they are.
+//! has exactly one encoding. Positions count widgets, or a flow's own variables, in the order of
+//! the published definition, which never changes. Bytes that are not such a state are refused, whatever they are.
 
 use std::borrow::Cow;
 
 use core_types::Timestamp;
 
 use crate::limits::{MAX_SENDS_PER_SPRINT, MAX_SESSION_BYTES};
-use crate::scope::{AnswerField, AnswerKey};
+use crate::scope::{ValueField, ValueKey};
 
 /// First byte of this format.
 const FORMAT: u8 = 1;
@@ -57,8 +57,8 @@ pub struct Waiting<'b> {
     pub(crate) until: Option<Timestamp>,
     /// Sends of this sprint whose failure leads somewhere, in order.
     pub(crate) sends: Vec<Sent>,
-    /// What was answered so far, in ascending order of key.
-    pub(crate) variables: Vec<(AnswerKey, Cow<'b, str>)>,
+    /// What was answered and set so far, in ascending order of key.
+    pub(crate) variables: Vec<(ValueKey, Cow<'b, str>)>,
 }
 
 /// Messages one widget sent in this sprint.
@@ -158,7 +158,7 @@ impl Waiting<'_> {
         }
         put(bytes, self.variables.len() as u64);
         for (key, value) in &self.variables {
-            put(bytes, u64::from(key.widget));
+            put(bytes, u64::from(key.position));
             bytes.push(key.field as u8);
             put(bytes, value.len() as u64);
             bytes.extend_from_slice(value.as_bytes());
@@ -256,18 +256,19 @@ impl<'b> Reader<'b> {
         Ok(waiting)
     }
 
-    fn variable(&mut self) -> Result<(AnswerKey, Cow<'b, str>), SessionError> {
-        let widget = self.number("variable")?;
+    fn variable(&mut self) -> Result<(ValueKey, Cow<'b, str>), SessionError> {
+        let position = self.number("variable")?;
         let field = match self.byte()? {
-            0 => AnswerField::Value,
-            1 => AnswerField::Text,
+            0 => ValueField::Value,
+            1 => ValueField::Text,
+            2 => ValueField::Own,
             _ => return Err(SessionError::Bad("variable")),
         };
         let length: usize = self.number("variable")?;
         let (text, rest) = self.0.split_at_checked(length).ok_or(SessionError::Short)?;
         self.0 = rest;
         let text = std::str::from_utf8(text).map_err(|_| SessionError::Bad("variable"))?;
-        Ok((AnswerKey { widget, field }, Cow::Borrowed(text)))
+        Ok((ValueKey { position, field }, Cow::Borrowed(text)))
     }
 }
 
@@ -276,7 +277,7 @@ mod tests {
     use super::*;
 
     fn example() -> Session<'static> {
-        let key = |widget, field| AnswerKey { widget, field };
+        let key = |position, field| ValueKey { position, field };
         Session {
             version: 300,
             sprint: 7,
@@ -290,8 +291,9 @@ mod tests {
                     widget: 1,
                 }],
                 variables: vec![
-                    (key(2, AnswerField::Value), "1".into()),
-                    (key(2, AnswerField::Text), "1️⃣".into()),
+                    (key(2, ValueField::Value), "1".into()),
+                    (key(2, ValueField::Text), "1️⃣".into()),
+                    (key(3, ValueField::Own), "3".into()),
                 ],
             }),
         }
@@ -303,7 +305,7 @@ mod tests {
         let bytes = session.encode();
         assert_eq!(Session::decode(&bytes).as_ref(), Ok(&session));
         assert_eq!(Session::version_of(&bytes), Ok(300));
-        assert!(bytes.len() <= 40, "{}", bytes.len());
+        assert!(bytes.len() <= 44, "{}", bytes.len());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod graph;
 mod hours;
 mod parts;
 mod settings;
+mod variables;
 mod window;
 
 use std::collections::BTreeMap;
@@ -31,12 +32,14 @@ pub fn validate(definition: &Definition) -> Vec<Problem> {
     }
     flow_name(definition, &mut problems);
     let scope = Scope::new(definition);
+    variables::declared(definition, &mut problems);
     start(definition, &scope, &mut problems);
     names(definition, &mut problems);
     for widget in &definition.widgets {
         exits(widget, &scope, &mut problems);
         settings::check(widget, &scope, &mut problems);
     }
+    variables::unused(definition, &scope, &mut problems);
     // Roads are judged only when every exit is known to lead where it says.
     if !problems.iter().any(Problem::is_error) {
         graph::check(definition, &scope, &mut problems);
@@ -137,7 +140,7 @@ fn is_name(text: &str) -> bool {
 fn expected_exits(widget: &Widget) -> Vec<&str> {
     match &widget.settings {
         Settings::Start => vec!["next"],
-        Settings::SendMedia(_) => vec!["next", "failed"],
+        Settings::SendMedia(_) | Settings::SetVariables(_) => vec!["next", "failed"],
         Settings::CollectInput(_) => vec!["match", "no_match", "timeout"],
         Settings::Condition(condition) => {
             let mut exits: Vec<&str> = Vec::new();

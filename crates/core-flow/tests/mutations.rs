@@ -25,11 +25,18 @@ enum Edit {
     Number(usize, i64),
 }
 
-const WORDS: [&str; 22] = [
+const WORDS: [&str; 29] = [
     "start",
     "send_media",
     "collect_input",
     "condition",
+    "set_variables",
+    "flow",
+    "value",
+    "expression",
+    "count",
+    "boolean",
+    "or",
     "business_hours",
     "split",
     "wait",

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use core_types::{Content, InteractiveAction, Media, QueueId};
 
-use crate::definition::Accept;
+use crate::definition::{Accept, VariableType};
+use crate::expression::Expression;
 use crate::hours::Hours;
-use crate::scope::Variable;
+use crate::scope::{ValueKey, Variable};
 
 /// A way out of a widget.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ pub(crate) enum Node {
     },
     Collect(Box<Question>),
     Condition(Box<Switch>),
+    Set(Box<Assignments>),
     Hours {
         hours: Box<Hours>,
         open: Exit,
@@ -76,6 +78,7 @@ pub(crate) struct Text(pub(crate) Box<[Segment]>);
 pub(crate) enum Segment {
     Literal(Box<str>),
     Variable(Variable),
+    Expression(Box<Expression>),
 }
 
 /// A Collect Input widget.
@@ -140,10 +143,42 @@ pub(crate) struct Switch {
 
 /// What has to hold for a branch.
 #[derive(Debug)]
-pub(crate) struct Rule {
-    pub(crate) tests: Box<[(Variable, Test)]>,
-    /// Whether one is enough.
-    pub(crate) any: bool,
+pub(crate) enum Rule {
+    /// Every comparison.
+    All(Box<[(Variable, Test)]>),
+    /// One of them.
+    Any(Box<[(Variable, Test)]>),
+    /// What an expression says.
+    Expression(Box<Expression>),
+}
+
+/// A Set Variables widget.
+#[derive(Debug)]
+pub(crate) struct Assignments {
+    pub(crate) set: Box<[Assigned]>,
+    pub(crate) next: Exit,
+    /// `None` when a failure changes nothing.
+    pub(crate) failed: Option<Exit>,
+}
+
+/// What one variable is set to.
+#[derive(Debug)]
+pub(crate) struct Assigned {
+    pub(crate) key: ValueKey,
+    /// `flow.count`.
+    pub(crate) name: Box<str>,
+    pub(crate) kind: VariableType,
+    /// Whether its value is kept out of the record.
+    pub(crate) masked: bool,
+    pub(crate) from: Source,
+}
+
+/// Where the value of an assignment comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A text, read as the variable's type.
+    Text(Text),
+    Expression(Expression),
 }
 
 /// A comparison. Texts are normalised already.

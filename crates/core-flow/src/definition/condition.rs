@@ -13,8 +13,8 @@ pub struct Condition {
     pub branches: Vec<Branch>,
 }
 
-/// One branch of a condition: a comparison of the condition's variable, or several of any
-/// variables.
+/// One branch of a condition: a comparison of the condition's variable, several of any variables,
+/// or an expression.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Branch {
@@ -32,6 +32,9 @@ pub struct Branch {
     /// Holds when one of these does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub any: Vec<Comparison>,
+    /// Holds when this expression does; one that cannot be computed does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
 }
 
 /// One of several comparisons of a branch.
@@ -100,10 +103,13 @@ pub(crate) struct Compared<'d> {
 }
 
 impl Branch {
-    /// How many of its three forms are used: one in a sound definition.
+    /// How many of its four forms are used: one in a sound definition.
     pub(crate) fn forms(&self) -> usize {
         let own = self.operator.is_some() || self.value.is_some();
-        usize::from(own) + usize::from(!self.all.is_empty()) + usize::from(!self.any.is_empty())
+        usize::from(own)
+            + usize::from(!self.all.is_empty())
+            + usize::from(!self.any.is_empty())
+            + usize::from(self.expression.is_some())
     }
 
     /// Whether one comparison that holds is enough.

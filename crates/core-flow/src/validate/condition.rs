@@ -96,11 +96,15 @@ impl Checker<'_, '_> {
             self.error(&format!("{place}.exit"), message, remedy);
         }
         if branch.forms() != 1 {
-            let message = "a branch compares in one way: with operator and value, or all, or any";
+            let message = "a branch compares in one way: with operator and value, all, any, or an \
+                           expression";
             self.error(place, message, "keep one of them");
         } else if branch.operator.is_none() && branch.value.is_some() {
             let field = format!("{place}.operator");
             self.error(&field, "there is no operator", "add one, such as equals");
+        }
+        if let Some(source) = &branch.expression {
+            self.expression(&format!("{place}.expression"), source);
         }
         for (name, list) in [("all", &branch.all), ("any", &branch.any)] {
             if list.len() > MAX_COMPARISONS {

@@ -218,6 +218,7 @@ fn longest(definition: &Definition, roads: &[Vec<Road>], problems: &mut Vec<Prob
             Settings::Start
             | Settings::Condition(_)
             | Settings::BusinessHours(_)
+            | Settings::SetVariables(_)
             | Settings::Split(_)
             | Settings::Wait(_)
             | Settings::End

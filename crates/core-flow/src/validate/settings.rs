@@ -28,6 +28,7 @@ pub(super) fn check(widget: &Widget, scope: &Scope<'_>, problems: &mut Vec<Probl
         Settings::SendMedia(settings) => checker.send_media(settings),
         Settings::CollectInput(settings) => checker.collect_input(settings),
         Settings::Condition(settings) => checker.condition(settings),
+        Settings::SetVariables(settings) => checker.set_variables(settings),
         Settings::BusinessHours(settings) => checker.hours(settings),
         Settings::Split(settings) => checker.split(settings),
         Settings::Wait(settings) => checker.seconds("seconds", settings.seconds),
@@ -107,12 +108,28 @@ impl Checker<'_, '_> {
             let message = "the text holds invisible marks that change the reading direction";
             self.warning(field, message, "remove them unless they are meant");
         }
+        self.resolved(field, &cut);
+    }
+
+    /// Whether everything a text asks for is known.
+    pub(super) fn resolved(&mut self, field: &str, cut: &[Piece<'_>]) {
         for piece in cut {
-            if let Piece::Placeholder(place) = piece
-                && let Err(unresolved) = self.scope.variable(place)
-            {
-                self.error(field, unresolved.message, unresolved.remedy);
+            match piece {
+                Piece::Literal(_) => {}
+                Piece::Placeholder(place) => {
+                    if let Err(unresolved) = self.scope.variable(*place) {
+                        self.error(field, unresolved.message, unresolved.remedy);
+                    }
+                }
+                Piece::Expression(source) => self.expression(field, source),
             }
+        }
+    }
+
+    /// An expression of whatever kind.
+    pub(super) fn expression(&mut self, field: &str, source: &str) {
+        if let Err(wrong) = crate::expression::check(source, self.scope) {
+            self.error(field, wrong.message, wrong.remedy);
         }
     }
 

@@ -1,0 +1,53 @@
+//! Gives a flow's own variables values.
+
+use std::borrow::Cow;
+
+use super::Run;
+use crate::compile::{Assigned, Assignments, Exit, Source};
+use crate::limits::MAX_SESSION_BYTES;
+use crate::step::Action;
+
+/// What stands in the record for a value that is kept out of it.
+const MASK: &str = "•••";
+/// Most bytes all variables of a session may hold: the rest of a session needs room as well.
+const MAX_HELD: usize = MAX_SESSION_BYTES - (16 << 10);
+
+impl<'f> Run<'f, '_> {
+    /// Makes every assignment, or none of them.
+    pub(super) fn assign(&mut self, assignments: &'f Assignments) -> &'f Exit {
+        let before = self.waiting.variables.clone();
+        let mut made = Vec::with_capacity(assignments.set.len());
+        for assigned in &assignments.set {
+            let Some(value) = self.computed(assigned) else {
+                self.waiting.variables = before;
+                return assignments.failed.as_ref().unwrap_or(&assignments.next);
+            };
+            let told = if assigned.masked && !value.is_empty() {
+                MASK.to_owned()
+            } else {
+                value.clone()
+            };
+            self.waiting.set(assigned.key, Cow::Owned(value));
+            made.push((assigned.name.to_string(), told));
+        }
+        for (name, value) in made {
+            self.effect(Action::SetVariable { name, value });
+        }
+        &assignments.next
+    }
+
+    /// The value in the form in which it is kept, if it can be computed and there is room for it.
+    fn computed(&self, assigned: &Assigned) -> Option<String> {
+        let value = match &assigned.from {
+            Source::Text(text) => assigned.kind.kept(&self.render(text)),
+            Source::Expression(expression) => {
+                let value = expression.value(|variable| self.value(variable))?;
+                assigned.kind.kept_value(&value)
+            }
+        }?;
+        let others = self.waiting.variables.iter();
+        let others = others.filter(|(key, _)| *key != assigned.key);
+        let held: usize = others.map(|(_, held)| held.len()).sum();
+        (held + value.len() <= MAX_HELD).then_some(value)
+    }
+}
