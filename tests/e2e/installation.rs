@@ -15,6 +15,7 @@ use tests::process::{Addresses, Frontdesk, program};
 use tests::webhook;
 use tonic::{Code, Status};
 
+use crate::flow_replay::every_session_replays;
 use crate::terminal::Terminal;
 
 /// Longest wait for something that is bound to happen.
@@ -37,6 +38,29 @@ pub(crate) struct Access {
 }
 
 impl Access {
+    /// To the all-in-one process at these addresses.
+    pub(crate) fn dev(at: &Addresses) -> Self {
+        let server = format!("http://{}", at.grpc);
+        let tokens = USERS.map(|user| (user.to_owned(), format!("dev-{user}")));
+        Self {
+            services: [("*".to_owned(), server.clone())].into(),
+            server,
+            tokens: tokens.into(),
+            webhooks: at.webhooks(),
+            app_secret: webhook::APP_SECRET.to_owned(),
+        }
+    }
+
+    /// What `FRONTDESK_SERVER` takes.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// What `user` shows.
+    pub(crate) fn token(&self, user: &str) -> &str {
+        &self.tokens[user]
+    }
+
     /// A terminal program of `user`.
     pub(crate) fn terminal(&self, user: &str, args: &[&str]) -> Terminal {
         Terminal::open(&self.server, Some(&self.tokens[user]), args)
@@ -110,18 +134,9 @@ impl Dev {
         let log = folder.path().join("stderr.log");
         let (at, more) = (Addresses::free(), ["--log", "debug"]);
         let process = Frontdesk::start_logged(folder.path(), &at, &more, &log);
-        let server = format!("http://{}", at.grpc);
-        let tokens = USERS.map(|user| (user.to_owned(), format!("dev-{user}")));
-        let access = Access {
-            services: [("*".to_owned(), server.clone())].into(),
-            server,
-            tokens: tokens.into(),
-            webhooks: at.webhooks(),
-            app_secret: webhook::APP_SECRET.to_owned(),
-        };
         Self {
             process,
-            access,
+            access: Access::dev(&at),
             log,
             _folder: folder,
         }
@@ -243,8 +258,9 @@ impl Installation {
         texts.collect()
     }
 
-    /// Stops it; every process must end well.
+    /// Stops it; every process must end well. Whatever flows did in it must come out again.
     pub(crate) fn stop(self) {
+        every_session_replays(self.access());
         match self {
             Self::Dev(dev) => {
                 let Dev { process, .. } = *dev;

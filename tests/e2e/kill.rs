@@ -10,6 +10,8 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::checker::{Stored, read, violations};
+use crate::flow_replay::every_session_replays;
+use crate::installation::Access;
 use crate::meta::{Meta, SeededBugs, Seen};
 use tests::process::{Addresses, Frontdesk, free_address};
 
@@ -63,6 +65,7 @@ async fn run(seed: u64, kills: usize, bugs: SeededBugs) -> Outcome {
     }
     let (stored, billed) = settle(&meta, &at).await;
     let seen = meta.seen();
+    every_session_replays(&Access::dev(&at));
     assert!(process.stop().success());
     let storage = lib_storage::Storage::Embedded {
         folder: folder.path().to_owned(),

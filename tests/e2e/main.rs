@@ -9,6 +9,7 @@ mod config;
 mod conversation;
 mod demo;
 mod flow_lab;
+mod flow_replay;
 mod installation;
 mod kill;
 mod meta;

@@ -133,6 +133,10 @@ pub enum Event {
         /// The failed send this step was told about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         settled: Option<String>,
+        /// What the flow was told, so that the step can be taken again; absent where no step was
+        /// taken, and in entries written before this was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        told: Option<Told>,
     },
     /// It waits in a queue.
     EngagementQueued {
@@ -245,6 +249,18 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         free_entry_point_until: Option<Timestamp>,
     },
+}
+
+/// What a flow was told before it took a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// The customer wrote this message.
+    Message(MessageId),
+    /// The wait with this number was over.
+    TimedOut(u64),
+    /// The message of this effect could not be sent.
+    SendFailed(String),
 }
 
 /// What a later message does to an earlier one.

@@ -19,7 +19,7 @@ pub use decide::{
     AttemptOutcome, Decision, Effect, FlowInput, FlowStep, Input, Policy, Rejection, RoutingRecord,
     Seen, Sender, StepOutcome, StepResult, decide,
 };
-pub use event::{Change, Event, SendOutcome};
+pub use event::{Change, Event, SendOutcome, Told};
 pub use history::{History, HistoryError};
 pub use message::{Direction, Message, MessageKind, SendState};
 pub use session::Session;

@@ -172,6 +172,7 @@ impl World {
             let result = StepResult {
                 outcome: self.answer(&step.input),
                 input: step.input,
+                message: step.message,
             };
             let input = Input::Step(result);
             let after = decide(&decision.conversation, &input, None, &self.policy, self.now);

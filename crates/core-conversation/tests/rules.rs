@@ -104,6 +104,7 @@ impl Bench {
         if let Some(step) = decision.step.take() {
             let input = Input::Step(StepResult {
                 input: step.input,
+                message: step.message,
                 outcome: answer.expect("the flow is away"),
             });
             let after = decide(&decision.conversation, &input, None, &policy, now)?;

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use core_flow::lab::{Act, Coverage, Line, Player, PlayerError, Said, Scenario, Span, play};
-use core_flow::{CompiledFlow, Definition, Input, check, graph};
+use core_flow::lab::{
+    Act, Coverage, Line, Player, PlayerError, Recorded, Said, Scenario, Span, play, retrace,
+};
+use core_flow::{CompiledFlow, Definition, Input, advance, check, graph};
 use core_types::{Content, Timestamp};
 use serde_json::json;
 
@@ -362,5 +364,82 @@ fn a_number_below_zero_is_not_the_one_above() {
         let last = player.customer(&says(answer)).unwrap();
         let last = serde_json::to_value(last.last()).unwrap();
         assert_eq!(last, json!({"route": {"queue": queue}}), "{answer}");
+    }
+}
+
+/// A session as it is lived: at odd fractions of seconds, timers a little late.
+#[test]
+fn a_live_session_is_retraced_and_kept_as_a_scenario() {
+    let text = daily().replace("\"timeout\":\"Ask\"", "\"timeout\":\"Again\"").replace(
+        "{\"name\":\"Sales\"",
+        r#"{"name":"Again","type":"split","settings":{"ways":[{"exit":"a","share":1},{"exit":"b","share":1}]},
+            "exits":{"a":"Nudge","b":"Nudge"}},
+           {"name":"Nudge","type":"send_media","settings":{"parts":[{"type":"text","text":"Hello?"}]},
+            "exits":{"next":"Ask","failed":"Sales"}},
+           {"name":"Sales""#,
+    );
+    let (_, flow) = flow(&text);
+    let facts = BTreeMap::from([
+        ("contact.display_name".to_owned(), "Maria".to_owned()),
+        ("conversation.id".to_owned(), "c1".to_owned()),
+    ]);
+    let written = |body: &str| Content::Text {
+        body: body.to_owned(),
+        preview_url: false,
+    };
+    let tap = Content::Reply(core_types::Reply {
+        kind: core_types::ReplyKind::Button,
+        id: "y".to_owned(),
+        title: "Yes".to_owned(),
+        data: None,
+    });
+    let began = Timestamp::from_micros(1_795_370_000_123_456);
+    let at = |micros: u64| began.plus(Duration::from_micros(micros));
+    let day = 86_400_000_000;
+    for last in [
+        (at(day + 41_700_000), Input::Message(tap)),
+        (
+            at(day + 2_000_000),
+            Input::SendFailed {
+                key: "2.0".parse().unwrap(),
+            },
+        ),
+    ] {
+        let inputs = [
+            (began, Input::Start(written("Hi"))),
+            (at(day + 700_000), Input::TimedOut { wait: 1 }),
+            last,
+        ];
+        let mut steps: Vec<Recorded> = Vec::new();
+        for (now, input) in inputs {
+            let before = steps.last().map(|step| step.after.clone());
+            let step = advance(&flow, before.as_deref(), &input, &facts, now).unwrap();
+            steps.push(Recorded {
+                before: before.unwrap_or_default(),
+                input,
+                facts: facts.clone(),
+                now,
+                path: step.path.iter().map(|label| (*label).to_owned()).collect(),
+                after: step.session,
+            });
+        }
+        let retraced = retrace(&flow, "live", &steps).unwrap();
+        assert_eq!(retraced.difference, None);
+        assert_eq!(retraced.ends.last(), Some(&retraced.scenario.steps.len()));
+        // Played from its scenario it is the same conversation.
+        let played = play(&flow, &retraced.scenario, began).unwrap();
+        assert_eq!(played.lines, retraced.scenario.steps);
+        assert!(
+            matches!(played.lines.last(), Some(Line::Route(_))),
+            "{:?}",
+            played.lines
+        );
+        // Any other byte of what is stored is seen.
+        for position in 0..steps.len() {
+            let mut changed = steps.clone();
+            changed[position].after[1] ^= 1;
+            let found = retrace(&flow, "live", &changed).unwrap().difference;
+            assert_eq!(found, Some(position));
+        }
     }
 }

@@ -209,6 +209,11 @@ pub(crate) enum FlowCommand {
     Chat(FlowChatArgs),
     /// Draw a flow.
     Graph(FlowGraphArgs),
+    /// Show what a flow did in a live engagement, and keep it as a scenario.
+    Trace(FlowTraceArgs),
+    /// Take the steps of live engagements again and show the first difference. Exit code 1 when there
+    /// is one.
+    Replay(FlowReplayArgs),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -270,6 +275,46 @@ pub(crate) struct FlowGraphArgs {
     /// Write into this file instead of standard output.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = TOKEN_HELP)]
+pub(crate) struct FlowTraceArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The engagement's id.
+    pub(crate) engagement: String,
+    /// Add it to this file of scenarios instead of showing it.
+    #[arg(long, value_name = "FILE", requires = "flow")]
+    pub(crate) save: Option<PathBuf>,
+    /// The flow's file, for --save.
+    #[arg(long, value_name = "FLOW", requires = "save")]
+    pub(crate) flow: Option<PathBuf>,
+    /// The scenario's title, for --save.
+    #[arg(long, requires = "save")]
+    pub(crate) title: Option<String>,
+    /// Print one JSON object.
+    #[arg(long, conflicts_with = "save")]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = TOKEN_HELP)]
+pub(crate) struct FlowReplayArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The engagement's id.
+    #[arg(required_unless_present = "all")]
+    pub(crate) engagement: Option<String>,
+    /// Every engagement there is.
+    #[arg(long, conflicts_with = "engagement")]
+    pub(crate) all: bool,
+    /// Play them on another version of the flow, or on a flow in a file.
+    #[arg(long, value_name = "VERSION|FILE")]
+    pub(crate) on: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, Args)]

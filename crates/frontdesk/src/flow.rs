@@ -1,5 +1,6 @@
 //! `frontdesk flow`: checks, tests, plays and draws flows from files. No server is asked: the engine
-//! is the one that runs in production, the clock is the scenario's own.
+//! is the one that runs in production, the clock is the scenario's own. `trace` and `replay` take the
+//! steps of live engagements again.
 
 mod chat;
 mod check;
@@ -7,20 +8,25 @@ mod coverage;
 mod draw;
 mod html;
 mod junit;
+mod live;
+mod replay;
 mod source;
 mod test;
+mod trace;
 
 use crate::cli::{FlowArgs, FlowCommand};
 
 /// Runs the command.
 ///
 /// # Errors
-/// When a file cannot be read, a flow has errors, or a scenario fails.
-pub(crate) fn run(args: FlowArgs) -> anyhow::Result<()> {
+/// When a file cannot be read, a flow has errors, a scenario fails, or the installation refuses.
+pub(crate) async fn run(args: FlowArgs) -> anyhow::Result<()> {
     match args.command {
         FlowCommand::Check(args) => check::run(&args),
         FlowCommand::Test(args) => test::run(&args),
         FlowCommand::Chat(args) => chat::run(&args),
         FlowCommand::Graph(args) => draw::run(&args),
+        FlowCommand::Trace(args) => trace::run(&args).await,
+        FlowCommand::Replay(args) => replay::run(&args).await,
     }
 }

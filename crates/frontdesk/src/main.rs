@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         Some(Command::Chat(args)) => runtime.block_on(chat::run(args)),
         Some(Command::Agent(args)) => runtime.block_on(agent::run(args)),
         Some(Command::Demo(args)) => runtime.block_on(demo::run(args)),
-        Some(Command::Flow(args)) => flow::run(args),
+        Some(Command::Flow(args)) => runtime.block_on(flow::run(args)),
         Some(Command::Webhook(args)) => webhook::run(args),
         Some(Command::Config(args)) => config::run(args),
         Some(Command::Health(args)) => runtime.block_on(health::run(args)),

@@ -122,6 +122,7 @@ only_watched! {
     get_conversation: GetConversationRequest => Conversation,
     list_conversations: ListConversationsRequest => ListConversationsResponse,
     get_engagement: GetEngagementRequest => Engagement,
+    list_flow_steps: ListFlowStepsRequest => ListFlowStepsResponse,
     list_engagements: ListEngagementsRequest => ListEngagementsResponse,
     list_messages: ListMessagesRequest => ListMessagesResponse,
     get_message: GetMessageRequest => Message,

@@ -55,6 +55,7 @@ impl FlowRunner {
             .iter()
             .map(|(_, step)| StepResult {
                 input: step.input.clone(),
+                message: step.message.clone(),
                 outcome: results
                     .next()
                     .and_then(|advanced| advanced.result)
@@ -91,7 +92,7 @@ fn to_proto(conversation: &Conversation, step: &FlowStep, now: Timestamp) -> pb:
 }
 
 /// What a flow may ask about the customer and the conversation.
-fn facts(conversation: &Conversation) -> HashMap<String, String> {
+pub(crate) fn facts(conversation: &Conversation) -> HashMap<String, String> {
     let contact = &conversation.contact;
     [
         ("contact.display_name", &contact.display_name),

@@ -19,7 +19,7 @@ use crate::publish::Publisher;
 use crate::shard::Shard;
 use crate::store::log::{self, Filter};
 use crate::store::{read, search};
-use crate::{convert, watch};
+use crate::{convert, steps, watch};
 
 /// Longest text to look for, in bytes.
 const QUERY_MOST: usize = 500;
@@ -179,6 +179,20 @@ impl ConversationService for Conversations {
             engagements: found.iter().map(view).collect(),
             next_page_token,
         }))
+    }
+
+    async fn list_flow_steps(
+        &self,
+        request: Request<pb::ListFlowStepsRequest>,
+    ) -> Result<Response<pb::ListFlowStepsResponse>, Status> {
+        let caller = caller(&request)?;
+        caller.require(&[])?;
+        let id = request.into_inner().engagement_id;
+        let steps = steps::of_engagement(&self.database, &wall(&caller), &id).await;
+        let steps = steps
+            .map_err(storage)?
+            .ok_or_else(|| Refusal::not_found("engagement", &id))?;
+        Ok(Response::new(steps))
     }
 
     async fn list_messages(

@@ -25,6 +25,7 @@ mod recent;
 mod refuse;
 mod schedule;
 mod shard;
+mod steps;
 mod store;
 mod tail;
 mod timers;

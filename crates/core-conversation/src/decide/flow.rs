@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use core_types::{Content, FlowId, QueueId};
+use core_types::{Content, FlowId, MessageId, QueueId};
 
 use super::Draft;
-use crate::event::Event;
+use crate::event::{Event, Told};
 use crate::session::Session;
 use crate::state::{FlowRun, FlowWait, Stage};
 
@@ -22,6 +22,8 @@ pub struct FlowStep {
     pub session: Session,
     /// What happened.
     pub input: FlowInput,
+    /// The customer's message, where that is what happened.
+    pub message: Option<MessageId>,
 }
 
 /// What a flow is told.
@@ -47,6 +49,8 @@ pub enum FlowInput {
 pub struct StepResult {
     /// What the flow was told.
     pub input: FlowInput,
+    /// The customer's message, as in the [`FlowStep`].
+    pub message: Option<MessageId>,
     /// What it did.
     pub outcome: StepOutcome,
 }
@@ -101,7 +105,7 @@ pub enum Effect {
 
 impl Draft<'_> {
     /// Asks the flow for its next step; without a flow the engagement goes to the fallback queue.
-    pub(super) fn ask_flow(&mut self, content: &Content) {
+    pub(super) fn ask_flow(&mut self, message: &MessageId, content: &Content) {
         match self.flow() {
             Some(flow) => {
                 let input = if flow.session.as_bytes().is_empty() {
@@ -109,18 +113,19 @@ impl Draft<'_> {
                 } else {
                     FlowInput::Message(content.clone())
                 };
-                self.step(input);
+                self.step(input, Some(message.clone()));
             }
-            None => self.fall_back("no flow is bound to this number", None),
+            None => self.fall_back("no flow is bound to this number", None, None),
         }
     }
 
     /// Asks for a step with `input`.
-    pub(super) fn step(&mut self, input: FlowInput) {
+    pub(super) fn step(&mut self, input: FlowInput, message: Option<MessageId>) {
         self.step = self.flow().map(|flow| FlowStep {
             flow_id: flow.flow_id.clone(),
             session: flow.session.clone(),
             input,
+            message,
         });
     }
 
@@ -131,9 +136,10 @@ impl Draft<'_> {
             return;
         };
         if flow.failures > FAILURES_MOST {
-            self.fall_back("too many messages of the flow could not be sent", Some(key));
+            let problem = "too many messages of the flow could not be sent";
+            self.fall_back(problem, Some(key), None);
         } else {
-            self.step(FlowInput::SendFailed { key, reason });
+            self.step(FlowInput::SendFailed { key, reason }, None);
         }
     }
 
@@ -158,8 +164,9 @@ impl Draft<'_> {
             FlowInput::SendFailed { key, .. } => Some(key.clone()),
             _ => None,
         };
+        let told = told(result);
         match &result.outcome {
-            StepOutcome::Failed(problem) => self.fall_back(problem, settled),
+            StepOutcome::Failed(problem) => self.fall_back(problem, settled, told),
             StepOutcome::Done {
                 version,
                 session,
@@ -177,6 +184,7 @@ impl Draft<'_> {
                     session: session.clone(),
                     wait: *wait,
                     settled,
+                    told,
                 });
                 for (key, effect) in effects {
                     self.take_effect(key, effect);
@@ -213,12 +221,12 @@ impl Draft<'_> {
         if finished {
             self.close(None, "", "", "flow_ended");
         } else if !waits {
-            self.fall_back("the flow neither waits nor ends", None);
+            self.fall_back("the flow neither waits nor ends", None, None);
         }
     }
 
     /// Never strand a customer: what a flow cannot do, people do.
-    fn fall_back(&mut self, problem: &str, settled: Option<String>) {
+    fn fall_back(&mut self, problem: &str, settled: Option<String>, told: Option<Told>) {
         let flow = self.flow();
         let (flow_version, session) = flow.map_or_else(
             || (0, Session::default()),
@@ -233,8 +241,17 @@ impl Draft<'_> {
             session,
             wait: None,
             settled,
+            told,
         });
         self.enqueue(self.policy.fallback_queue.clone(), 0);
+    }
+}
+
+fn told(result: &StepResult) -> Option<Told> {
+    match &result.input {
+        FlowInput::Start(_) | FlowInput::Message(_) => result.message.clone().map(Told::Message),
+        FlowInput::TimedOut(wait) => Some(Told::TimedOut(*wait)),
+        FlowInput::SendFailed { key, .. } => Some(Told::SendFailed(key.clone())),
     }
 }
 

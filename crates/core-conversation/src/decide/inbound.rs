@@ -42,6 +42,7 @@ impl Draft<'_> {
             errors: message.errors.clone(),
             ..self.record(Direction::Inbound, "contact", &message.content, sent_at)
         };
+        let id = record.id.clone();
         self.receive(record, &message.id, "contact", target);
         let opens = talks || (to_us && matches!(message.content, Content::Reaction { .. }));
         let closes_at = sent_at.plus(SERVICE_WINDOW);
@@ -52,17 +53,17 @@ impl Draft<'_> {
             });
         }
         if talks {
-            self.go_on(&message.content);
+            self.go_on(&id, &message.content);
         }
     }
 
     /// Who has the engagement hears of the message.
-    fn go_on(&mut self, content: &Content) {
+    fn go_on(&mut self, message: &MessageId, content: &Content) {
         let Some(engagement) = self.conversation.open_engagement() else {
             return;
         };
         match &engagement.stage {
-            Stage::InFlow => self.ask_flow(content),
+            Stage::InFlow => self.ask_flow(message, content),
             // The customer has more to say: the agent who files it takes it up again.
             Stage::WrapUp { agent, .. } => {
                 let event = Event::EngagementAssigned {

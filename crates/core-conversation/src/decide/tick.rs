@@ -48,7 +48,7 @@ impl Draft<'_> {
             Timer::FlowWait => {
                 let wait = flow_wait(&self.conversation);
                 if let Some(wait) = wait {
-                    self.step(FlowInput::TimedOut(wait));
+                    self.step(FlowInput::TimedOut(wait), None);
                 }
             }
             Timer::WrapUp => {

@@ -325,7 +325,7 @@ pub fn play(
 }
 
 /// What a step did, as a scenario writes it.
-fn answers(step: &Step<'_>) -> Vec<Line> {
+pub(super) fn answers(step: &Step<'_>) -> Vec<Line> {
     let effects = step.effects.iter();
     let line = effects.map(|effect| match &effect.action {
         Action::Send(content) => Line::Flow(Shown::from(&**content)),
@@ -341,7 +341,7 @@ fn answers(step: &Step<'_>) -> Vec<Line> {
     line.collect()
 }
 
-fn to_tap_on((_, content): &(EffectKey, Content)) -> Vec<(ReplyKind, &str, &str)> {
+pub(super) fn to_tap_on((_, content): &(EffectKey, Content)) -> Vec<(ReplyKind, &str, &str)> {
     let Content::Interactive(message) = content else {
         return Vec::new();
     };

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Write as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use core_flow::lab::{Act, Line, Player, PlayerError, Routed, Said, Scenario, Shown, Suite};
+use core_flow::lab::{Act, Line, Player, PlayerError, Routed, Said, Scenario, Shown};
 
-use super::source::{Flow, begins, to_yaml};
+use super::source::{Flow, begins, keep};
 use crate::cli::FlowChatArgs;
 use crate::terminal::{is_interactive, print_line, printable};
 
@@ -201,47 +201,10 @@ fn contact(given: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
 /// Adds what was played to a file of scenarios, or begins one.
 fn save(flow: &Path, file: &Path, title: String, played: &Scenario) -> anyhow::Result<String> {
     ensure!(!played.steps.is_empty(), "nothing was played yet");
-    let mut suite = if file.exists() {
-        let loaded = super::source::Loaded::read(file)?;
-        let theirs = super::source::flow_of(file)?.canonicalize().ok();
-        ensure!(
-            theirs == flow.canonicalize().ok(),
-            "{} holds scenarios of another flow, {}; give another file",
-            file.display(),
-            loaded.suite.flow
-        );
-        loaded.suite
-    } else {
-        Suite {
-            flow: beside(flow, file)?,
-            scenarios: Vec::new(),
-        }
-    };
-    ensure!(
-        suite.scenarios.iter().all(|one| one.title != title),
-        "{} has a scenario `{title}` already; give it another title",
-        file.display()
-    );
-    suite.scenarios.push(Scenario {
+    let scenario = Scenario {
         title,
         ..played.clone()
-    });
-    std::fs::write(file, to_yaml(&suite)?)
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    Ok(format!("(kept in {})", file.display()))
-}
-
-/// The flow's path as seen from the file's folder.
-fn beside(flow: &Path, file: &Path) -> anyhow::Result<String> {
-    let flow = flow.canonicalize()?;
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.canonicalize()?,
-        _ => std::env::current_dir()?.canonicalize()?,
     };
-    let same = flow.components().zip(folder.components());
-    let shared = same.take_while(|(one, other)| one == other).count();
-    let ups = folder.components().skip(shared).map(|_| "..".as_ref());
-    let rest = flow.components().skip(shared).map(Component::as_os_str);
-    let path: PathBuf = ups.chain(rest).collect();
-    Ok(path.to_string_lossy().into_owned())
+    keep(flow, file, &scenario)?;
+    Ok(format!("(kept in {})", file.display()))
 }

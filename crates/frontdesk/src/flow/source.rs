@@ -1,7 +1,7 @@
 //! Reads flows and scenarios from files, and writes scenarios.
 
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use core_flow::lab::{Scenario, Suite};
@@ -165,4 +165,51 @@ fn read(path: &Path) -> anyhow::Result<String> {
         about.len()
     );
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Adds a scenario to a file of scenarios of `flow`, or begins one.
+pub(super) fn keep(flow: &Path, file: &Path, scenario: &Scenario) -> anyhow::Result<()> {
+    let mut suite = if file.exists() {
+        let loaded = Loaded::read(file)?;
+        let theirs = flow_of(file)?.canonicalize().ok();
+        ensure!(
+            theirs == flow.canonicalize().ok(),
+            "{} holds scenarios of another flow, {}; give another file",
+            file.display(),
+            loaded.suite.flow
+        );
+        loaded.suite
+    } else {
+        Suite {
+            flow: seen_from(flow, file)?,
+            scenarios: Vec::new(),
+        }
+    };
+    ensure!(
+        suite
+            .scenarios
+            .iter()
+            .all(|one| one.title != scenario.title),
+        "{} has a scenario `{}` already; give it another title",
+        file.display(),
+        scenario.title
+    );
+    suite.scenarios.push(scenario.clone());
+    std::fs::write(file, to_yaml(&suite)?)
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// The flow's path as seen from the file's folder.
+fn seen_from(flow: &Path, file: &Path) -> anyhow::Result<String> {
+    let flow = flow.canonicalize()?;
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.canonicalize()?,
+        _ => std::env::current_dir()?.canonicalize()?,
+    };
+    let same = flow.components().zip(folder.components());
+    let shared = same.take_while(|(one, other)| one == other).count();
+    let ups = folder.components().skip(shared).map(|_| "..".as_ref());
+    let rest = flow.components().skip(shared).map(Component::as_os_str);
+    let path: PathBuf = ups.chain(rest).collect();
+    Ok(path.to_string_lossy().into_owned())
 }

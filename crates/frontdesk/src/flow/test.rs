@@ -144,23 +144,35 @@ fn case(
         Err((position, error)) => return Ok(Some(format!("step {}: {error}", position + 1))),
     };
     taken.add(&played.taken);
-    let both = scenario.steps.iter().zip(&played.lines);
-    let same = both
-        .take_while(|(written, played)| written == played)
-        .count();
-    let (written, played) = (scenario.steps.get(same), played.lines.get(same));
-    Ok(match (written, played) {
-        (None, None) => None,
-        (written, played) => Some(format!(
-            "step {}\nthe file says\n{}\nthe flow does\n{}",
-            same + 1,
-            shown(written)?,
-            shown(played)?
-        )),
-    })
+    difference(
+        &scenario.steps,
+        &played.lines,
+        ("the file says", "the flow does"),
+    )
 }
 
-fn shown(line: Option<&Line>) -> anyhow::Result<String> {
+/// The first difference between what should be and what is, in words that introduce the two.
+pub(super) fn difference(
+    should: &[Line],
+    is: &[Line],
+    (say, does): (&str, &str),
+) -> anyhow::Result<Option<String>> {
+    let both = should.iter().zip(is);
+    let same = both.take_while(|(should, is)| should == is).count();
+    let (should, is) = (should.get(same), is.get(same));
+    if should.is_none() && is.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "step {}\n{say}\n{}\n{does}\n{}",
+        same + 1,
+        written(should)?,
+        written(is)?
+    )))
+}
+
+/// A line as it stands in a file of scenarios, indented.
+pub(super) fn written(line: Option<&Line>) -> anyhow::Result<String> {
     let Some(line) = line else {
         return Ok("  (nothing more)".to_owned());
     };

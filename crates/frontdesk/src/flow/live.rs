@@ -1,0 +1,159 @@
+//! Flows and engagements of a running installation, as the lab takes them.
+
+use std::num::NonZeroU32;
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use core_flow::lab::Recorded;
+use core_flow::{CompiledFlow, Input};
+use core_types::Content;
+use lib_platform::AuthorizedChannel;
+use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
+use lib_proto::conversations::flow_step::Told;
+use lib_proto::conversations::{FlowStep, ListEngagementsRequest, ListFlowStepsRequest};
+use lib_proto::flow_runner::GetFlowVersionRequest;
+use lib_proto::flow_runner::flow_service_client::FlowServiceClient;
+use lib_proto::timestamp_from_proto;
+
+use crate::cli::ServerArgs;
+use crate::client;
+use crate::installation::dev_token;
+use crate::terminal::sentence;
+
+/// An installation.
+pub(super) struct Installation {
+    conversations: ConversationServiceClient<AuthorizedChannel>,
+    flows: FlowServiceClient<AuthorizedChannel>,
+    server: String,
+}
+
+/// What the flow did in an engagement.
+pub(super) struct Live {
+    pub(super) engagement: String,
+    pub(super) flow: String,
+    /// The version its session ran on.
+    pub(super) version: u32,
+    /// Steps that were taken.
+    pub(super) steps: Vec<Recorded>,
+    /// Why the flow was given up, if it was.
+    pub(super) failure: Option<String>,
+}
+
+impl Installation {
+    pub(super) fn open(args: &ServerArgs) -> anyhow::Result<Self> {
+        let token = client::token().unwrap_or_else(|| dev_token("admin"));
+        let peers = client::peers(&args.server, &token)?;
+        Ok(Self {
+            conversations: ConversationServiceClient::new(peers.channel("conversations")?),
+            flows: FlowServiceClient::new(peers.channel("flow-runner")?),
+            server: args.server.clone(),
+        })
+    }
+
+    fn said(&self, status: &tonic::Status) -> anyhow::Error {
+        anyhow!("{} says: {}", self.server, sentence(status))
+    }
+
+    /// The ids of every engagement, newest first.
+    pub(super) async fn engagements(&self) -> anyhow::Result<Vec<String>> {
+        let (mut ids, mut client) = (Vec::new(), self.conversations.clone());
+        let mut page_token = String::new();
+        loop {
+            let request = ListEngagementsRequest {
+                page_size: 200,
+                page_token,
+                ..Default::default()
+            };
+            let page = client.list_engagements(request).await;
+            let page = page.map_err(|status| self.said(&status))?.into_inner();
+            ids.extend(page.engagements.into_iter().map(|engagement| engagement.id));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(ids);
+            }
+        }
+    }
+
+    /// What the flow did in an engagement; `None` where no flow took a step in it.
+    pub(super) async fn engagement(&self, id: &str) -> anyhow::Result<Option<Live>> {
+        let request = ListFlowStepsRequest {
+            engagement_id: id.to_owned(),
+        };
+        let answer = self.conversations.clone().list_flow_steps(request).await;
+        let answer = answer.map_err(|status| self.said(&status))?.into_inner();
+        let failure = answer.steps.iter().find(|step| !step.failure.is_empty());
+        let failure = failure.map(|step| step.failure.clone());
+        let taken = answer
+            .steps
+            .into_iter()
+            .filter(|step| step.failure.is_empty());
+        let taken: Vec<FlowStep> = taken.collect();
+        let Some(first) = taken.first() else {
+            return Ok(None);
+        };
+        let version = first.flow_version;
+        let steps = taken.into_iter().map(recorded);
+        let steps = steps
+            .collect::<anyhow::Result<Vec<_>>>()
+            .with_context(|| format!("engagement {id}"))?;
+        ensure!(
+            steps.first().is_some_and(|step| step.before.is_empty()),
+            "engagement {id}: the beginning of its session is not among its steps"
+        );
+        Ok(Some(Live {
+            engagement: id.to_owned(),
+            flow: answer.flow_id,
+            version,
+            steps,
+            failure,
+        }))
+    }
+
+    /// A published version, ready to play.
+    pub(super) async fn version(&self, flow: &str, version: u32) -> anyhow::Result<CompiledFlow> {
+        let request = GetFlowVersionRequest {
+            flow_id: flow.to_owned(),
+            version,
+        };
+        let found = self.flows.clone().get_flow_version(request).await;
+        let found = found.map_err(|status| self.said(&status))?.into_inner();
+        let definition = core_flow::parse(&found.definition);
+        let definition = definition.map_err(|problems| {
+            let first = problems.first().map(ToString::to_string);
+            anyhow!(
+                "flow {flow}, version {version}: {}",
+                first.unwrap_or_default()
+            )
+        })?;
+        let number = NonZeroU32::new(found.version).context("a version begins at 1")?;
+        let compiled = CompiledFlow::compile(&definition, number);
+        compiled.map_err(|problem| anyhow!("flow {flow}, version {version}: {problem}"))
+    }
+}
+
+fn recorded(step: FlowStep) -> anyhow::Result<Recorded> {
+    let input = match step.told {
+        Some(Told::Message(content)) => {
+            let content = Content::try_from(content)?;
+            if step.session_before.is_empty() {
+                Input::Start(content)
+            } else {
+                Input::Message(content)
+            }
+        }
+        Some(Told::TimedOut(wait)) => Input::TimedOut { wait },
+        Some(Told::SendFailed(key)) => Input::SendFailed { key: key.parse()? },
+        None => bail!(
+            "entry {} was written by an older Frontdesk, which did not keep what a flow was told",
+            step.sequence
+        ),
+    };
+    let now = timestamp_from_proto("taken_at", step.taken_at)?;
+    Ok(Recorded {
+        before: step.session_before,
+        input,
+        facts: step.facts.into_iter().collect(),
+        now: now.context("a step without a time")?,
+        after: step.session,
+        path: step.path,
+    })
+}
