@@ -15,7 +15,8 @@ use crate::installation::{Access, Installation, eventually};
 const GUIDE: &str = "deploy/flows/whatsapp-for-business.json";
 const FLOW: &str = "whatsapp-for-business";
 
-fn guide() -> PathBuf {
+/// The file of the flow that every installation begins with.
+pub(crate) fn guide() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(GUIDE)
 }
 
@@ -31,10 +32,7 @@ pub(crate) fn flow(access: &Access, user: &str, args: &[&str]) -> Output {
 /// Every step that flows took in an installation, taken again: each gives the session that is stored,
 /// byte for byte.
 pub(crate) fn every_session_replays(access: &Access) {
-    let output = flow(access, "admin", &["replay", "--all"]);
-    let said = text(&output.stdout);
-    let complaint = text(&output.stderr);
-    assert!(output.status.success(), "{said}{complaint}");
+    let said = good(&flow(access, "admin", &["replay", "--all"]));
     assert!(said.contains("the same, byte for byte"), "{said}");
 }
 
@@ -42,13 +40,15 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn good(output: &Output) -> String {
+/// What was said by a command that had to end well.
+pub(crate) fn good(output: &Output) -> String {
     let (said, complaint) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{said}{complaint}");
     said
 }
 
-fn refused(output: &Output) -> String {
+/// What was said by a command that had to end badly.
+pub(crate) fn refused(output: &Output) -> String {
     assert!(!output.status.success(), "{}", text(&output.stdout));
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }

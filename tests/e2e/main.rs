@@ -10,6 +10,7 @@ mod conversation;
 mod demo;
 mod flow_lab;
 mod flow_replay;
+mod flow_versions;
 mod installation;
 mod kill;
 mod meta;

@@ -37,6 +37,10 @@ pub struct CompiledFlow {
     pub(crate) version: u32,
     pub(crate) entry: Exit,
     pub(crate) nodes: Box<[Node]>,
+    /// The widgets in other languages, by the language's name in small letters.
+    pub(crate) languages: Box<[(Box<str>, Box<[Node]>)]>,
+    /// Gives the language of a conversation; only where there are others.
+    pub(crate) language: Option<Expression>,
     /// What the flow's own variables hold until they are set.
     pub(crate) defaults: Box<[Box<str>]>,
     pub(crate) step_budget: u32,
@@ -59,17 +63,12 @@ impl CompiledFlow {
             .scope
             .target(&definition.start)
             .map_err(|error| Problem::error("", "start", error.message, error.remedy))?;
-        let mut nodes = definition
-            .widgets
-            .iter()
-            .map(|widget| compiler.node(widget))
-            .collect::<Result<Box<[Node]>, Problem>>()?;
-        for (position, node) in (0..).zip(&mut nodes) {
-            if let Node::Collect(question) = node {
-                let used = |field| compiler.used.contains(&ValueKey { position, field });
-                question.keep_value = used(ValueField::Value);
-                question.keep_text = used(ValueField::Text);
-            }
+        let mut nodes = compiler.nodes(definition)?;
+        let (language, mut languages) = compiler.languages(definition)?;
+        // What only a translation reads is kept as well.
+        compiler.keep(&mut nodes);
+        for (_, nodes) in &mut languages {
+            compiler.keep(nodes);
         }
         let first = usize::from(start);
         let Some(Node::Start { next }) = nodes.get(first) else {
@@ -87,6 +86,8 @@ impl CompiledFlow {
                 label: next.label.clone(),
             },
             nodes,
+            languages,
+            language,
             defaults: definition.variables.iter().map(default_of).collect(),
             step_budget: MAX_STEPS_PER_SPRINT,
         })
@@ -106,6 +107,19 @@ impl CompiledFlow {
         self.version
     }
 
+    /// The widgets in the language called `tag`, or in the one nearest to it: `de-AT` is spoken as
+    /// `de` where there is nothing nearer.
+    pub(crate) fn in_language(&self, tag: &str) -> &[Node] {
+        let tag = tag.trim().to_ascii_lowercase().replace('_', "-");
+        let look = |tag: &str| {
+            let mut languages = self.languages.iter();
+            let found = languages.find(|(own, _)| **own == *tag);
+            found.map(|(_, nodes)| &**nodes)
+        };
+        let primary = tag.split('-').next().unwrap_or_default();
+        look(&tag).or_else(|| look(primary)).unwrap_or(&self.nodes)
+    }
+
     /// How many widgets it has.
     pub fn widgets(&self) -> usize {
         self.nodes.len()
@@ -119,7 +133,44 @@ struct Compiler<'d> {
     used: BTreeSet<ValueKey>,
 }
 
+/// A flow's widgets in another language.
+type Spoken = (Box<str>, Box<[Node]>);
+
 impl Compiler<'_> {
+    fn nodes(&mut self, definition: &Definition) -> Result<Box<[Node]>, Problem> {
+        let widgets = definition.widgets.iter();
+        widgets.map(|widget| self.node(widget)).collect()
+    }
+
+    fn languages(
+        &mut self,
+        definition: &Definition,
+    ) -> Result<(Option<Expression>, Box<[Spoken]>), Problem> {
+        let Some(language) = definition.language.as_ref() else {
+            return Ok((None, Box::default()));
+        };
+        let from = Expression::compile(&language.from, &self.scope)
+            .map_err(|wrong| Problem::error("", "language.from", wrong.message, wrong.remedy))?;
+        self.reads(&from);
+        let languages = definition.translations.iter().map(|(tag, texts)| {
+            let nodes = self.nodes(&definition.translated(texts))?;
+            Ok((tag.to_ascii_lowercase().into(), nodes))
+        });
+        let languages = languages.collect::<Result<Box<[Spoken]>, Problem>>()?;
+        Ok((Some(from).filter(|_| !languages.is_empty()), languages))
+    }
+
+    /// Lets questions keep what something reads.
+    fn keep(&self, nodes: &mut [Node]) {
+        for (position, node) in (0..).zip(nodes) {
+            if let Node::Collect(question) = node {
+                let used = |field| self.used.contains(&ValueKey { position, field });
+                question.keep_value = used(ValueField::Value);
+                question.keep_text = used(ValueField::Text);
+            }
+        }
+    }
+
     fn node(&mut self, widget: &Widget) -> Result<Node, Problem> {
         Ok(match &widget.settings {
             Settings::Start => Node::Start {
@@ -221,12 +272,17 @@ impl Compiler<'_> {
     ) -> Result<Expression, Problem> {
         let expression = Expression::compile(source, &self.scope)
             .map_err(|wrong| Problem::error(&widget.name, field, wrong.message, wrong.remedy))?;
+        self.reads(&expression);
+        Ok(expression)
+    }
+
+    /// What `expression` reads has to be kept.
+    fn reads(&mut self, expression: &Expression) {
         for variable in expression.variables() {
             if let Variable::Answer(key) = variable {
                 self.used.insert(*key);
             }
         }
-        Ok(expression)
     }
 
     fn send(&mut self, widget: &Widget, settings: &SendMedia) -> Result<Node, Problem> {

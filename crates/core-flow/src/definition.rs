@@ -10,6 +10,7 @@ mod accept;
 mod condition;
 mod hours;
 mod part;
+mod translation;
 mod variable;
 
 pub use self::accept::Accept;
@@ -17,6 +18,7 @@ pub(crate) use self::condition::Compared;
 pub use self::condition::{Branch, Comparison, Condition, Operator};
 pub use self::hours::{BusinessHours, Closure, Opening, Weekday};
 pub use self::part::{CardPart, Degrees, MediaPart, Part, PlacePart};
+pub use self::translation::{Language, Translations};
 pub use self::variable::{Assignment, OwnVariable, SetVariables, VariableType};
 
 /// A flow.
@@ -26,8 +28,12 @@ pub struct Definition {
     pub name: String,
     /// Name of the widget it begins with, a [`Settings::Start`].
     pub start: String,
+    /// In which language a conversation is held; absent where the flow speaks one only.
+    pub language: Option<Language>,
     /// The flow's own variables, in the order of the file: sessions remember them by position.
     pub variables: Vec<OwnVariable>,
+    /// What is said in other languages.
+    pub translations: Translations,
     /// In the order of the file. The order has no meaning, but a published version keeps it:
     /// sessions remember widgets by position.
     pub widgets: Vec<Widget>,
@@ -273,12 +279,18 @@ impl Definition {
 
 impl Serialize for Definition {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Definition", 5)?;
+        let mut fields = serializer.serialize_struct("Definition", 7)?;
         fields.serialize_field("format", &FORMAT)?;
         fields.serialize_field("name", &self.name)?;
         fields.serialize_field("start", &self.start)?;
+        if let Some(language) = &self.language {
+            fields.serialize_field("language", language)?;
+        }
         if !self.variables.is_empty() {
             fields.serialize_field("variables", &self.variables)?;
+        }
+        if !self.translations.is_empty() {
+            fields.serialize_field("translations", &self.translations)?;
         }
         fields.serialize_field("widgets", &self.widgets)?;
         fields.end()

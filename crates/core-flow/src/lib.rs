@@ -29,6 +29,7 @@ mod analysis;
 mod answer;
 mod compile;
 mod definition;
+mod diff;
 mod engine;
 mod expression;
 pub mod graph;
@@ -51,10 +52,11 @@ pub use answer::normalise;
 pub use compile::CompiledFlow;
 pub use definition::{
     Accept, Assignment, Branch, BusinessHours, CardPart, Choice, Closure, CollectInput, Comparison,
-    Condition, Definition, Degrees, Exits, MediaPart, Opening, Operator, OwnVariable, Part, Pause,
-    PlacePart, Prompt, Retries, RouteTo, SendMedia, SetVariables, Settings, Show, Split,
-    VariableType, Way, Weekday, Widget,
+    Condition, Definition, Degrees, Exits, Language, MediaPart, Opening, Operator, OwnVariable,
+    Part, Pause, PlacePart, Prompt, Retries, RouteTo, SendMedia, SetVariables, Settings, Show,
+    Split, Translations, VariableType, Way, Weekday, Widget,
 };
+pub use diff::{Change, diff};
 pub use engine::advance;
 pub use limits::{
     MAX_DEFINITION_BYTES, MAX_SENDS_PER_SPRINT, MAX_SESSION_BYTES, MAX_STEPS_PER_SPRINT,

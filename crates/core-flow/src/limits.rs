@@ -27,6 +27,8 @@ pub(crate) const MAX_BRACKETS: usize = 20;
 /// Longest JSON value of a variable, in bytes.
 pub(crate) const MAX_JSON: usize = 16 << 10;
 
+/// Most languages besides the default one.
+pub(crate) const MAX_LANGUAGES: usize = 20;
 /// Most exits of one widget.
 pub(crate) const MAX_EXITS: usize = 64;
 /// Most openings, and most closures, of business hours.

@@ -1,13 +1,14 @@
 //! Reads a definition. Each widget is read on its own, so that one typing mistake does not hide
 //! the others, and every problem names its line and column in the whole text.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::definition::{Definition, Exits, OwnVariable, Settings, Widget};
+use crate::definition::{Definition, Exits, Language, OwnVariable, Settings, Translations, Widget};
 use crate::limits::{MAX_DEFINITION_BYTES, MAX_WIDGETS};
 use crate::problem::{Problem, capped, nearest, quote};
 use crate::source::{Place, Source};
@@ -60,7 +61,9 @@ pub fn parse(text: &str) -> Result<Definition, Vec<Problem>> {
         Ok(Definition {
             name: raw.name,
             start: raw.start,
+            language: raw.language,
             variables: raw.variables,
+            translations: raw.translations,
             widgets,
         })
     } else {
@@ -82,7 +85,11 @@ struct RawFlow<'t> {
     name: String,
     start: String,
     #[serde(default)]
+    language: Option<Language>,
+    #[serde(default)]
     variables: Vec<OwnVariable>,
+    #[serde(default, deserialize_with = "translations")]
+    translations: Translations,
     #[serde(borrow)]
     widgets: Vec<&'t RawValue>,
 }
@@ -227,6 +234,41 @@ fn settings<T: DeserializeOwned>(
     place.json = settings.get();
     source.must_be_object(&place)?;
     serde_json::from_str(settings.get()).map_err(|error| source.explain(&place, &error))
+}
+
+/// Translations; a language or a text that is written twice is a mistake.
+fn translations<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Translations, D::Error> {
+    let languages: Once<Once<String>> = Deserialize::deserialize(from)?;
+    let languages = languages.0.into_iter();
+    Ok(languages.map(|(tag, texts)| (tag, texts.0)).collect())
+}
+
+/// A map in which nothing stands twice.
+struct Once<V>(BTreeMap<String, V>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Once<V> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OnceVisitor<V>(std::marker::PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for OnceVisitor<V> {
+            type Value = Once<V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Once<V>, A::Error> {
+                let mut all = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, V>()? {
+                    if all.contains_key(&name) {
+                        return Err(A::Error::custom(format!("duplicate `{}`", quote(&name))));
+                    }
+                    all.insert(name, value);
+                }
+                Ok(Once(all))
+            }
+        }
+        deserializer.deserialize_map(OnceVisitor(std::marker::PhantomData))
+    }
 }
 
 impl<'de> Deserialize<'de> for Exits {

@@ -63,7 +63,7 @@ impl<'f, 's> Run<'f, 's> {
                 return self.close(&exit.label);
             };
             // Targets are positions in this very flow.
-            let Some(node) = self.flow.nodes.get(usize::from(target)) else {
+            let Some(node) = self.node(target) else {
                 return Err(SessionError::Bad("position").into());
             };
             exit = match node {
@@ -127,6 +127,18 @@ impl<'f, 's> Run<'f, 's> {
         )))
     }
 
+    /// The widget at `target`, in the language of the conversation.
+    fn node(&self, target: u16) -> Option<&'f Node> {
+        let node = self.flow.nodes.get(usize::from(target))?;
+        match (&self.flow.language, node) {
+            (Some(language), Node::Send { .. } | Node::Collect(_)) => {
+                let language = language.text(|variable| self.value(variable));
+                self.flow.in_language(&language).get(usize::from(target))
+            }
+            _ => Some(node),
+        }
+    }
+
     /// Takes an answer to the question the session waits at.
     pub(crate) fn hear(
         mut self,
@@ -134,6 +146,10 @@ impl<'f, 's> Run<'f, 's> {
         content: &Content,
         answer: Answer<'_>,
     ) -> Result<Step<'f>, Failure> {
+        let question = match self.node(self.waiting.widget) {
+            Some(Node::Collect(spoken)) => spoken,
+            _ => question,
+        };
         let Some(value) = question.matching(content, answer) else {
             if self.waiting.retries < question.retries {
                 self.waiting.retries += 1;

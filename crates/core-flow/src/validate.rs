@@ -7,6 +7,7 @@ mod graph;
 mod hours;
 mod parts;
 mod settings;
+mod translations;
 mod variables;
 mod window;
 
@@ -39,6 +40,8 @@ pub fn validate(definition: &Definition) -> Vec<Problem> {
         exits(widget, &scope, &mut problems);
         settings::check(widget, &scope, &mut problems);
     }
+    let in_others = translations::check_all(definition, &scope, &problems);
+    problems.extend(in_others);
     variables::unused(definition, &scope, &mut problems);
     // Roads are judged only when every exit is known to lead where it says.
     if !problems.iter().any(Problem::is_error) {

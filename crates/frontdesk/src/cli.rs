@@ -209,6 +209,17 @@ pub(crate) enum FlowCommand {
     Chat(FlowChatArgs),
     /// Draw a flow.
     Graph(FlowGraphArgs),
+    /// Show what differs between two flows: files, `FLOW@VERSION` or `FLOW` (its draft) of an
+    /// installation. Exit code 1 when something does.
+    Diff(FlowDiffArgs),
+    /// List the published versions of a flow.
+    Versions(FlowVersionsArgs),
+    /// Write a flow of an installation into a file.
+    Export(FlowExportArgs),
+    /// Make a file a flow's draft, and publish it if that is asked for.
+    Import(FlowImportArgs),
+    /// Make what an earlier version says the next version of a flow.
+    RollBack(FlowRollBackArgs),
     /// Show what a flow did in a live engagement, and keep it as a scenario.
     Trace(FlowTraceArgs),
     /// Take the steps of live engagements again and show the first difference. Exit code 1 when there
@@ -275,6 +286,77 @@ pub(crate) struct FlowGraphArgs {
     /// Write into this file instead of standard output.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = TOKEN_HELP)]
+pub(crate) struct FlowDiffArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The older one: a file, FLOW@VERSION, or FLOW for its draft.
+    pub(crate) from: String,
+    /// The newer one.
+    pub(crate) to: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = TOKEN_HELP)]
+pub(crate) struct FlowVersionsArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The flow's id.
+    pub(crate) flow: String,
+    /// One JSON object a version.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = TOKEN_HELP)]
+pub(crate) struct FlowExportArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// FLOW@VERSION, or FLOW for its draft.
+    pub(crate) flow: String,
+    /// Write into this file instead of standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = TOKEN_HELP)]
+pub(crate) struct FlowImportArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The flow's file.
+    #[arg(value_name = "FLOW")]
+    pub(crate) file: PathBuf,
+    /// The flow's id in the installation; it is created when there is none.
+    #[arg(long)]
+    pub(crate) id: String,
+    /// Publish it as well.
+    #[arg(long)]
+    pub(crate) publish: bool,
+    /// Note of the version.
+    #[arg(long, requires = "publish", default_value = "")]
+    pub(crate) note: String,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = TOKEN_HELP)]
+pub(crate) struct FlowRollBackArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// The flow's id.
+    pub(crate) flow: String,
+    /// The version to go back to.
+    pub(crate) version: u32,
+    /// Note of the new version.
+    #[arg(long, default_value = "")]
+    pub(crate) note: String,
 }
 
 #[derive(Clone, Debug, Args)]

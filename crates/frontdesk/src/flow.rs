@@ -5,6 +5,7 @@
 mod chat;
 mod check;
 mod coverage;
+mod diff;
 mod draw;
 mod html;
 mod junit;
@@ -13,6 +14,7 @@ mod replay;
 mod source;
 mod test;
 mod trace;
+mod versions;
 
 use crate::cli::{FlowArgs, FlowCommand};
 
@@ -26,6 +28,11 @@ pub(crate) async fn run(args: FlowArgs) -> anyhow::Result<()> {
         FlowCommand::Test(args) => test::run(&args),
         FlowCommand::Chat(args) => chat::run(&args),
         FlowCommand::Graph(args) => draw::run(&args),
+        FlowCommand::Diff(args) => diff::run(&args).await,
+        FlowCommand::Versions(args) => versions::list(&args).await,
+        FlowCommand::Export(args) => versions::export(&args).await,
+        FlowCommand::Import(args) => versions::import(&args).await,
+        FlowCommand::RollBack(args) => versions::roll_back(&args).await,
         FlowCommand::Trace(args) => trace::run(&args).await,
         FlowCommand::Replay(args) => replay::run(&args).await,
     }

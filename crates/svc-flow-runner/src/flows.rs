@@ -14,6 +14,8 @@ use crate::cache::Cache;
 use crate::check;
 use crate::store::{self, FlowRow, VersionRow};
 
+mod versions;
+
 /// Answers `FlowService`.
 pub(crate) struct Flows {
     database: Database,
@@ -124,53 +126,6 @@ impl Flows {
         self.cache.published(tenant, &row.id, compiled.version());
         self.cache.keep(tenant, &row.id, Arc::new(compiled));
         Ok(version)
-    }
-
-    async fn version(
-        &self,
-        caller: &Caller,
-        asked: &pb::GetFlowVersionRequest,
-    ) -> Result<VersionRow, Refusal> {
-        let tenant = caller.tenant()?.as_str();
-        let number = match asked.version {
-            0 => store::newest(&self.database, tenant, &asked.flow_id)
-                .await?
-                .ok_or_else(|| Refusal::not_found("published flow", &asked.flow_id))?,
-            number => number,
-        };
-        store::version(&self.database, tenant, &asked.flow_id, number.into())
-            .await?
-            .ok_or_else(|| {
-                Refusal::not_found("flow version", &format!("{}/{number}", asked.flow_id))
-            })
-    }
-
-    async fn versions(
-        &self,
-        caller: &Caller,
-        asked: &pb::ListFlowVersionsRequest,
-    ) -> Result<pb::ListFlowVersionsResponse, Refusal> {
-        let tenant = caller.tenant()?.as_str();
-        let size = page::size(asked.page_size)?;
-        let before = match page::after(&asked.page_token)?.as_str() {
-            "" => i64::MAX,
-            last => last
-                .parse()
-                .map_err(|_| Refusal::invalid("page_token", "is not one this service gave out"))?,
-        };
-        if store::flow(&self.database, tenant, &asked.flow_id)
-            .await?
-            .is_none()
-        {
-            return Err(Refusal::not_found("flow", &asked.flow_id));
-        }
-        let mut rows =
-            store::versions(&self.database, tenant, &asked.flow_id, before, size + 1).await?;
-        let next_page_token = page::cut(&mut rows, size, |row| row.version.to_string());
-        Ok(pb::ListFlowVersionsResponse {
-            versions: rows.into_iter().map(Into::into).collect(),
-            next_page_token,
-        })
     }
 
     async fn list(
@@ -296,8 +251,27 @@ impl FlowService for Flows {
         request: Request<pb::GetFlowVersionRequest>,
     ) -> Result<Response<pb::FlowVersion>, Status> {
         let caller = caller(&request)?;
-        let version = self.version(&caller, request.get_ref()).await?;
+        let asked = request.into_inner();
+        let version = self.version(&caller, &asked.flow_id, asked.version).await?;
         Ok(Response::new(version.into()))
+    }
+
+    async fn roll_back_flow(
+        &self,
+        request: Request<pb::RollBackFlowRequest>,
+    ) -> Result<Response<pb::FlowVersion>, Status> {
+        let caller = caller(&request)?;
+        let version = self.roll_back(&caller, request.into_inner()).await?;
+        Ok(Response::new(version.into()))
+    }
+
+    async fn compare_flow_versions(
+        &self,
+        request: Request<pb::CompareFlowVersionsRequest>,
+    ) -> Result<Response<pb::CompareFlowVersionsResponse>, Status> {
+        let caller = caller(&request)?;
+        let answer = self.compare(&caller, request.get_ref()).await?;
+        Ok(Response::new(answer))
     }
 
     async fn list_flow_versions(

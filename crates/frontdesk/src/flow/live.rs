@@ -10,14 +10,18 @@ use lib_platform::AuthorizedChannel;
 use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
 use lib_proto::conversations::flow_step::Told;
 use lib_proto::conversations::{FlowStep, ListEngagementsRequest, ListFlowStepsRequest};
-use lib_proto::flow_runner::GetFlowVersionRequest;
 use lib_proto::flow_runner::flow_service_client::FlowServiceClient;
+use lib_proto::flow_runner::{
+    CreateFlowRequest, FlowVersion, GetFlowRequest, GetFlowVersionRequest, ListFlowVersionsRequest,
+    PublishFlowRequest, RollBackFlowRequest, UpdateFlowRequest,
+};
 use lib_proto::timestamp_from_proto;
 
 use crate::cli::ServerArgs;
 use crate::client;
 use crate::installation::dev_token;
-use crate::terminal::sentence;
+use crate::terminal::{printable, sentence};
+use tonic::Code;
 
 /// An installation.
 pub(super) struct Installation {
@@ -51,6 +55,108 @@ impl Installation {
 
     fn said(&self, status: &tonic::Status) -> anyhow::Error {
         anyhow!("{} says: {}", self.server, sentence(status))
+    }
+
+    /// The definition that `name` stands for: `FLOW@VERSION`, or `FLOW` for its draft.
+    pub(super) async fn definition(&self, name: &str) -> anyhow::Result<String> {
+        let mut flows = self.flows.clone();
+        if let Some((flow, version)) = name.rsplit_once('@') {
+            let version = version
+                .parse()
+                .with_context(|| format!("`{}`: a version is a number", printable(name)))?;
+            let request = GetFlowVersionRequest {
+                flow_id: flow.to_owned(),
+                version,
+            };
+            let found = flows.get_flow_version(request).await;
+            return Ok(found
+                .map_err(|status| self.said(&status))?
+                .into_inner()
+                .definition);
+        }
+        let request = GetFlowRequest {
+            id: name.to_owned(),
+        };
+        let found = flows.get_flow(request).await;
+        Ok(found
+            .map_err(|status| self.said(&status))?
+            .into_inner()
+            .draft)
+    }
+
+    /// The published versions of a flow, newest first.
+    pub(super) async fn versions(&self, flow: &str) -> anyhow::Result<Vec<FlowVersion>> {
+        let (mut all, mut flows) = (Vec::new(), self.flows.clone());
+        let mut page_token = String::new();
+        loop {
+            let request = ListFlowVersionsRequest {
+                flow_id: flow.to_owned(),
+                page_size: 200,
+                page_token,
+            };
+            let page = flows.list_flow_versions(request).await;
+            let page = page.map_err(|status| self.said(&status))?.into_inner();
+            all.extend(page.versions);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Makes `draft` the draft of a flow, which is created when there is none.
+    pub(super) async fn import(&self, id: &str, name: &str, draft: &str) -> anyhow::Result<()> {
+        let mut flows = self.flows.clone();
+        let found = flows.get_flow(GetFlowRequest { id: id.to_owned() }).await;
+        let stored = match found {
+            Ok(_) => {
+                let request = UpdateFlowRequest {
+                    id: id.to_owned(),
+                    name: name.to_owned(),
+                    draft: draft.to_owned(),
+                    etag: String::new(),
+                };
+                flows.update_flow(request).await
+            }
+            Err(status) if status.code() == Code::NotFound => {
+                let request = CreateFlowRequest {
+                    id: id.to_owned(),
+                    name: name.to_owned(),
+                    draft: draft.to_owned(),
+                };
+                flows.create_flow(request).await
+            }
+            Err(status) => Err(status),
+        };
+        stored.map(|_| ()).map_err(|status| self.said(&status))
+    }
+
+    /// Publishes the draft of a flow; the number of its version.
+    pub(super) async fn publish(&self, id: &str, note: &str) -> anyhow::Result<u32> {
+        let request = PublishFlowRequest {
+            id: id.to_owned(),
+            note: note.to_owned(),
+            etag: String::new(),
+        };
+        let made = self.flows.clone().publish_flow(request).await;
+        Ok(made
+            .map_err(|status| self.said(&status))?
+            .into_inner()
+            .version)
+    }
+
+    /// Goes back to an earlier version; the number of the new one.
+    pub(super) async fn roll_back(&self, id: &str, to: u32, note: &str) -> anyhow::Result<u32> {
+        let request = RollBackFlowRequest {
+            id: id.to_owned(),
+            version: to,
+            note: note.to_owned(),
+        };
+        let made = self.flows.clone().roll_back_flow(request).await;
+        Ok(made
+            .map_err(|status| self.said(&status))?
+            .into_inner()
+            .version)
     }
 
     /// The ids of every engagement, newest first.

@@ -155,7 +155,8 @@ pub(super) fn begins(scenario: &Scenario) -> anyhow::Result<Timestamp> {
     Ok(Timestamp::from_micros(at.as_microsecond()))
 }
 
-fn read(path: &Path) -> anyhow::Result<String> {
+/// A file as text.
+pub(super) fn read(path: &Path) -> anyhow::Result<String> {
     let about =
         std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     ensure!(

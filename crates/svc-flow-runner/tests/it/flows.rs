@@ -1,6 +1,6 @@
 //! `FlowService` over real gRPC: drafts, publication, versions that never change, who may do what.
 
-use crate::support::{GUIDE, Server, create, publish, update};
+use crate::support::{GUIDE, Server, create, publish, step, taken, update};
 use lib_platform::refusal::reason_of;
 use lib_proto::flow_runner as pb;
 use lib_storage::sql;
@@ -25,6 +25,7 @@ lib_testkit::on_both_engines! {
     two_editors_do_not_overwrite_each_other,
     a_draft_with_errors_is_not_published_and_says_where,
     published_versions_are_numbered_and_survive_a_restart,
+    versions_are_compared_and_gone_back_to,
     the_database_itself_refuses_to_change_a_version,
     flows_are_listed_page_by_page_and_tenants_see_their_own,
     only_authors_write_and_only_services_step,
@@ -64,6 +65,74 @@ async fn creating_twice_is_creating_once(place: &Place) {
         huge.get_details_bad_request().unwrap().field_violations[0].field,
         "draft"
     );
+    server.stop().await;
+}
+
+async fn versions_are_compared_and_gone_back_to(place: &Place) {
+    let server = Server::start(place).await;
+    let mut flows = server.flows("red-author");
+    server.publish("f", GUIDE).await;
+    let compare = |from, to| pb::CompareFlowVersionsRequest {
+        flow_id: "f".into(),
+        from,
+        to,
+    };
+    let same = flows.compare_flow_versions(compare(0, 0)).await.unwrap();
+    assert_eq!(same.into_inner().changes, []);
+    let draft = GUIDE.replace("\"timeout_seconds\": 600", "\"timeout_seconds\": 900");
+    assert_ne!(draft, GUIDE);
+    flows.update_flow(update("f", &draft, "")).await.unwrap();
+    let changed = flows.compare_flow_versions(compare(1, 0)).await.unwrap();
+    let change = pb::FlowChange {
+        place: "Collect_Input.settings.timeout_seconds".into(),
+        from: Some("600".into()),
+        to: Some("900".into()),
+    };
+    assert_eq!(changed.into_inner().changes, std::slice::from_ref(&change));
+    let second = flows.publish_flow(publish("f")).await.unwrap().into_inner();
+    assert_eq!(second.version, 2);
+
+    let back = |version| pb::RollBackFlowRequest {
+        id: "f".into(),
+        version,
+        note: "900 is too long".into(),
+    };
+    let third = flows.roll_back_flow(back(1)).await.unwrap().into_inner();
+    assert_eq!(
+        (
+            third.version,
+            third.definition.as_str(),
+            third.author.as_str()
+        ),
+        (3, GUIDE, "flora")
+    );
+    // A retry, and going back to what is current, make nothing new.
+    let again = flows.roll_back_flow(back(1)).await.unwrap().into_inner();
+    assert_eq!(again.version, 3);
+    let again = flows.roll_back_flow(back(3)).await.unwrap().into_inner();
+    assert_eq!(again.version, 3);
+    // New sessions take it, and the draft is still there to be published.
+    let begun = server.advance(vec![step("f", b"", "Hi")]).await.remove(0);
+    assert_eq!(taken(begun).flow_version, 3);
+    let fourth = flows.publish_flow(publish("f")).await.unwrap().into_inner();
+    assert_eq!((fourth.version, fourth.definition), (4, draft));
+    let differs = flows.compare_flow_versions(compare(3, 4)).await.unwrap();
+    assert_eq!(differs.into_inner().changes, [change]);
+
+    let unknown = flows.roll_back_flow(back(9)).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+    let mut agent = server.flows("red-agent");
+    let forbidden = agent.roll_back_flow(back(1)).await.unwrap_err();
+    assert_eq!(forbidden.code(), Code::PermissionDenied);
+    let mut blue = server.flows("blue");
+    let hidden = blue.compare_flow_versions(compare(1, 2)).await.unwrap_err();
+    assert_eq!(hidden.code(), Code::NotFound);
+    flows.update_flow(update("f", "{", "")).await.unwrap();
+    let broken = flows
+        .compare_flow_versions(compare(0, 0))
+        .await
+        .unwrap_err();
+    assert_eq!(broken.code(), Code::InvalidArgument);
     server.stop().await;
 }
 
