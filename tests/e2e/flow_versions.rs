@@ -100,7 +100,7 @@ fn a_flow_is_imported_compared_gone_back_and_exported() {
     let broken = write(
         folder.path(),
         "broken.json",
-        &text.replace("\"support\"", "\"a b\""),
+        &text.replace("\"queue\": \"support\"", "\"queue\": \"a b\""),
     );
     let said = refused(&flow(access, "admin", &["import", &broken, "--id", "f"]));
     assert!(said.contains("Route_to_Support.settings.queue"), "{said}");
