@@ -80,6 +80,17 @@ fn a_flow_is_imported_compared_gone_back_and_exported() {
     admin(access, &["export", "f@3", "-o", exported.to_str().unwrap()]);
     assert_eq!(std::fs::read_to_string(exported).unwrap(), text);
 
+    let said = admin(access, &["check", "--live", &first]);
+    assert!(said.contains("right, 6 widgets"), "{said}");
+    let lost = text.replace("\"queue\": \"support\"", "\"queue\": \"help\"");
+    let lost = write(folder.path(), "lost.json", &lost);
+    admin(access, &["check", &lost]);
+    let said = refused(&flow(access, "admin", &["check", "--live", &lost]));
+    assert!(
+        said.contains("no queue `help`") && said.contains("sales, support"),
+        "{said}"
+    );
+
     for (args, words) in [
         (vec!["versions", "nobody"], "nobody"),
         (vec!["export", "f@9"], "f/9"),

@@ -228,7 +228,13 @@ pub(crate) enum FlowCommand {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_help = TOKEN_HELP)]
 pub(crate) struct FlowCheckArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// Ask an installation as well whether it has the queues that the flows lead to.
+    #[arg(long)]
+    pub(crate) live: bool,
     /// Flows.
     #[arg(required = true, value_name = "FLOW")]
     pub(crate) files: Vec<PathBuf>,

@@ -24,7 +24,7 @@ use crate::cli::{FlowArgs, FlowCommand};
 /// When a file cannot be read, a flow has errors, a scenario fails, or the installation refuses.
 pub(crate) async fn run(args: FlowArgs) -> anyhow::Result<()> {
     match args.command {
-        FlowCommand::Check(args) => check::run(&args),
+        FlowCommand::Check(args) => check::run(&args).await,
         FlowCommand::Test(args) => test::run(&args),
         FlowCommand::Chat(args) => chat::run(&args),
         FlowCommand::Graph(args) => draw::run(&args),

@@ -15,6 +15,8 @@ use lib_proto::flow_runner::{
     CreateFlowRequest, FlowVersion, GetFlowRequest, GetFlowVersionRequest, ListFlowVersionsRequest,
     PublishFlowRequest, RollBackFlowRequest, UpdateFlowRequest,
 };
+use lib_proto::routing::ListQueuesRequest;
+use lib_proto::routing::routing_service_client::RoutingServiceClient;
 use lib_proto::timestamp_from_proto;
 
 use crate::cli::ServerArgs;
@@ -27,6 +29,7 @@ use tonic::Code;
 pub(super) struct Installation {
     conversations: ConversationServiceClient<AuthorizedChannel>,
     flows: FlowServiceClient<AuthorizedChannel>,
+    routing: RoutingServiceClient<AuthorizedChannel>,
     server: String,
 }
 
@@ -49,12 +52,32 @@ impl Installation {
         Ok(Self {
             conversations: ConversationServiceClient::new(peers.channel("conversations")?),
             flows: FlowServiceClient::new(peers.channel("flow-runner")?),
+            routing: RoutingServiceClient::new(peers.channel("routing")?),
             server: args.server.clone(),
         })
     }
 
     fn said(&self, status: &tonic::Status) -> anyhow::Error {
         anyhow!("{} says: {}", self.server, sentence(status))
+    }
+
+    /// The ids of its queues.
+    pub(super) async fn queues(&self) -> anyhow::Result<Vec<String>> {
+        let (mut ids, mut routing) = (Vec::new(), self.routing.clone());
+        let mut page_token = String::new();
+        loop {
+            let request = ListQueuesRequest {
+                page_size: 200,
+                page_token,
+            };
+            let page = routing.list_queues(request).await;
+            let page = page.map_err(|status| self.said(&status))?.into_inner();
+            ids.extend(page.queues.into_iter().map(|queue| queue.id));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(ids);
+            }
+        }
     }
 
     /// The definition that `name` stands for: `FLOW@VERSION`, or `FLOW` for its draft.
