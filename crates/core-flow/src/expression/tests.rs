@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+
 use super::{Expression, check};
 use crate::definition::Definition;
 use crate::interpolation::Placeholder;
@@ -249,4 +251,112 @@ fn mistakes_are_found_with_their_column() {
             .message
             .contains("more than 200 words")
     );
+}
+
+/// Pieces of expressions, sound and otherwise.
+const PIECES: &[&str] = &[
+    "flow.count",
+    "flow.city",
+    "flow.vip",
+    "flow.price",
+    "flow.answer",
+    "flow.tags",
+    "Menu.value",
+    "Amount.value",
+    "contact.phone",
+    "flow",
+    ".",
+    ".a",
+    "[0]",
+    "[-1]",
+    "[1:2]",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ":",
+    ",",
+    "+",
+    "-",
+    "*",
+    "/",
+    "//",
+    "%",
+    "**",
+    "~",
+    "|",
+    "==",
+    "!=",
+    "<",
+    "<=",
+    ">",
+    " and ",
+    " or ",
+    " not ",
+    " in ",
+    " is ",
+    " if ",
+    " else ",
+    "0",
+    "1",
+    "2.5",
+    "1e308",
+    "9223372036854775807",
+    "\"a\"",
+    "'ä'",
+    "\"\"",
+    "true",
+    "none",
+    "upper",
+    "round",
+    "decimals(2)",
+    "number",
+    "length",
+    "join(\",\")",
+    "replace(\"a\",\"aaaa\")",
+    "split",
+    "sort",
+    "map",
+    "sum",
+    "min",
+    "default(1)",
+    "int",
+    "float",
+    "odd",
+    "divisibleby(0)",
+    "startingwith(\"a\")",
+    "range(9)",
+    " ",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    #[test]
+    fn any_expression_is_explained_or_ends(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..24)) {
+        let source = pieces.concat();
+        let definition = definition();
+        let scope = Scope::new(&definition);
+        match Expression::compile(&source, &scope) {
+            Err(wrong) => prop_assert!(!wrong.message.is_empty() && !wrong.remedy.is_empty()),
+            Ok(expression) => {
+                for known in ["", "1", "true", "[1,\"a\",null]", "{\"a\":{\"a\":2}}", "x"] {
+                    // Must end, and give the same again; what does not matter.
+                    let once = expression.text(|_| known);
+                    prop_assert_eq!(expression.text(|_| known), once);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_is_an_expression_or_explained(source in any::<String>()) {
+        let definition = definition();
+        let scope = Scope::new(&definition);
+        if let Err(wrong) = Expression::compile(&source, &scope) {
+            prop_assert!(!wrong.message.is_empty() && !wrong.remedy.is_empty());
+        }
+    }
 }
