@@ -1,6 +1,6 @@
 //! What is wrong with a flow's languages: texts that belong nowhere, are missing, or are too long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::settings;
 use crate::definition::{Definition, Language};
@@ -8,6 +8,10 @@ use crate::expression::{Kind, check};
 use crate::limits::MAX_LANGUAGES;
 use crate::problem::{Problem, nearest, quote};
 use crate::scope::Scope;
+
+/// How many places are compared with all others to guess what was meant: a definition full of unknown
+/// ones must not cost their number squared.
+const GUESSES: u32 = 10;
 
 /// Checks them. `own` are the problems of the flow's own texts.
 pub(super) fn check_all(
@@ -32,6 +36,14 @@ pub(super) fn check_all(
         problems.push(Problem::error("", "translations", message, remedy));
         return problems;
     }
+    let mut widgets = definition.widgets.clone();
+    let known = widgets.iter_mut().flat_map(|widget| widget.texts());
+    let known: BTreeSet<String> = known.map(|(place, _)| place).collect();
+    let own = own
+        .iter()
+        .map(|problem| (problem.place(), problem.message.clone()));
+    let own: Told = own.collect();
+    let mut guesses = GUESSES;
     for (tag, texts) in &definition.translations {
         tag_of("translations", tag, &mut problems);
         if tag.eq_ignore_ascii_case(&language.default) {
@@ -44,8 +56,8 @@ pub(super) fn check_all(
                 remedy,
             ));
         }
-        places(definition, tag, texts, &mut problems);
-        lengths(definition, (tag, texts), (scope, own), &mut problems);
+        places(&known, tag, texts, &mut guesses, &mut problems);
+        lengths(definition, (tag, texts), (scope, &own), &mut problems);
     }
     problems
 }
@@ -96,22 +108,19 @@ fn tag_of(field: &str, tag: &str, problems: &mut Vec<Problem>) {
 
 /// Texts for places that there are not, and places without a text.
 fn places(
-    definition: &Definition,
+    known: &BTreeSet<String>,
     tag: &str,
     texts: &BTreeMap<String, String>,
+    guesses: &mut u32,
     problems: &mut Vec<Problem>,
 ) {
-    let mut widgets = definition.widgets.clone();
-    let known = widgets.iter_mut().flat_map(|widget| widget.texts());
-    let known: Vec<String> = known.map(|(place, _)| place).collect();
-    // Guessing what was meant looks at every place: a few are guessed.
-    let mut guesses = 20;
-    for place in texts.keys().filter(|place| !known.contains(place)) {
-        guesses -= 1;
-        let meant = if guesses > 0 {
-            nearest(place, known.iter().map(String::as_str))
-        } else {
-            None
+    for place in texts.keys().filter(|place| !known.contains(*place)) {
+        let meant = match guesses.checked_sub(1) {
+            Some(left) => {
+                *guesses = left;
+                nearest(place, known.iter().map(String::as_str))
+            }
+            None => None,
         };
         let remedy = match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
@@ -124,9 +133,6 @@ fn places(
             "the flow has no text there",
             remedy,
         ));
-        if guesses < -100 {
-            return;
-        }
     }
     let missing: Vec<&String> = known
         .iter()
@@ -147,11 +153,14 @@ fn places(
     }
 }
 
+/// Problems that were told, by place and words.
+type Told = BTreeSet<(String, String)>;
+
 /// Texts that are wrong in this language and not in the flow's own.
 fn lengths(
     definition: &Definition,
     (tag, texts): (&str, &BTreeMap<String, String>),
-    (scope, own): (&Scope<'_>, &[Problem]),
+    (scope, own): (&Scope<'_>, &Told),
     problems: &mut Vec<Problem>,
 ) {
     let translated = definition.translated(texts);
@@ -161,7 +170,8 @@ fn lengths(
             settings::check(widget, scope, &mut found);
         }
     }
-    let new = found.into_iter().filter(|problem| !own.contains(problem));
+    let is_new = |it: &Problem| !own.contains(&(it.place(), it.message.clone()));
+    let new = found.into_iter().filter(is_new);
     problems.extend(new.map(|problem| Problem {
         field: format!("translations.{tag}.{}", problem.place()),
         widget: String::new(),
