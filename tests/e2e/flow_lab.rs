@@ -62,6 +62,23 @@ fn the_commands_of_the_manual_work_as_printed() {
     assert!(drawn.contains("Collect_Input") && drawn.ends_with("</svg>\n"));
 }
 
+/// What a translator gets, and what is left when it is filled in.
+#[test]
+fn the_texts_of_a_flow_are_printed_for_translators() {
+    let desk = desk();
+    let texts = |args: &[&str]| {
+        let args = [&["flow", "texts", "deploy/flows/reception.json"], args].concat();
+        let output = frontdesk(desk.path(), &args);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        object.as_object().unwrap().clone()
+    };
+    let all = texts(&[]);
+    assert_eq!(all["Topic.settings.choices[value offer].title"], "An offer");
+    assert_eq!(texts(&["--missing", "de"]).len(), 0);
+    assert_eq!(texts(&["--missing", "fr"]), all);
+}
+
 /// Every flow that comes with Frontdesk has scenarios, which take every exit.
 #[test]
 fn the_flows_that_come_with_frontdesk_are_tested_in_full() {

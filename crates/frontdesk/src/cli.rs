@@ -209,6 +209,8 @@ pub(crate) enum FlowCommand {
     Chat(FlowChatArgs),
     /// Draw a flow.
     Graph(FlowGraphArgs),
+    /// Print the texts of a flow by place, as JSON: what `translations` takes.
+    Texts(FlowTextsArgs),
     /// Show what differs between two flows: files, `FLOW@VERSION` or `FLOW` (its draft) of an
     /// installation. Exit code 1 when something does.
     Diff(FlowDiffArgs),
@@ -292,6 +294,16 @@ pub(crate) struct FlowGraphArgs {
     /// Write into this file instead of standard output.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FlowTextsArgs {
+    /// The flow.
+    #[arg(value_name = "FLOW")]
+    pub(crate) file: PathBuf,
+    /// Only the texts that this language lacks.
+    #[arg(long, value_name = "LANGUAGE")]
+    pub(crate) missing: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -13,6 +13,7 @@ mod live;
 mod replay;
 mod source;
 mod test;
+mod texts;
 mod trace;
 mod versions;
 
@@ -28,6 +29,7 @@ pub(crate) async fn run(args: FlowArgs) -> anyhow::Result<()> {
         FlowCommand::Test(args) => test::run(&args),
         FlowCommand::Chat(args) => chat::run(&args),
         FlowCommand::Graph(args) => draw::run(&args),
+        FlowCommand::Texts(args) => texts::run(&args),
         FlowCommand::Diff(args) => diff::run(&args).await,
         FlowCommand::Versions(args) => versions::list(&args).await,
         FlowCommand::Export(args) => versions::export(&args).await,

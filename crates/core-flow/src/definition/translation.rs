@@ -70,6 +70,13 @@ impl Widget {
 }
 
 impl Definition {
+    /// The texts that customers read, each with its place, in the order of the widgets.
+    pub fn texts(&self) -> Vec<(String, String)> {
+        let mut widgets = self.widgets.clone();
+        let texts = widgets.iter_mut().flat_map(Widget::texts);
+        texts.map(|(place, text)| (place, text.clone())).collect()
+    }
+
     /// The same flow with these texts in the places of its own.
     pub(crate) fn translated(&self, texts: &BTreeMap<String, String>) -> Self {
         let mut translated = self.clone();

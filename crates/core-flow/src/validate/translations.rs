@@ -36,8 +36,7 @@ pub(super) fn check_all(
         problems.push(Problem::error("", "translations", message, remedy));
         return problems;
     }
-    let mut widgets = definition.widgets.clone();
-    let known = widgets.iter_mut().flat_map(|widget| widget.texts());
+    let known = definition.texts().into_iter();
     let known: BTreeSet<String> = known.map(|(place, _)| place).collect();
     let own = own
         .iter()
