@@ -150,14 +150,22 @@ async fn a_live_engagement_is_shown_kept_as_a_test_and_taken_again() {
     let played: Vec<&str> = lines.filter_map(|line| line["flow"].as_str()).collect();
     assert_eq!(sent(access, &conversation).await, played);
 
-    // Kept as a scenario it is a test that passes.
     let folder = tempfile::tempdir().unwrap();
-    let kept = folder.path().join("live.test.yaml");
+    is_kept_as_a_test(access, &id, folder.path());
+    is_taken_again(access, &id, folder.path()).await;
+    is_refused_to_others(access, &id);
+    drop(phone);
+    installation.stop();
+}
+
+fn is_kept_as_a_test(access: &Access, id: &str, folder: &Path) {
+    // Kept as a scenario it is a test that passes.
+    let kept = folder.join("live.test.yaml");
     let (kept, guide) = (kept.to_str().unwrap(), guide());
     let guide = guide.to_str().unwrap();
     let save = [
         "trace",
-        &id,
+        id,
         "--save",
         kept,
         "--flow",
@@ -172,14 +180,16 @@ async fn a_live_engagement_is_shown_kept_as_a_test_and_taken_again() {
         twice.contains("has a scenario `A live one` already"),
         "{twice}"
     );
+}
 
-    let same = good(&flow(access, "admin", &["replay", &id]));
+async fn is_taken_again(access: &Access, id: &str, folder: &Path) {
+    let same = good(&flow(access, "admin", &["replay", id]));
     assert_eq!(same, "1 engagement, 3 steps: the same, byte for byte\n");
     let draft = publish_another(access).await;
-    let file = folder.path().join("draft.json");
+    let file = folder.join("draft.json");
     std::fs::write(&file, draft).unwrap();
     for on in ["2", file.to_str().unwrap()] {
-        let other = flow(access, "admin", &["replay", &id, "--on", on]);
+        let other = flow(access, "admin", &["replay", id, "--on", on]);
         assert_eq!(other.status.code(), Some(1));
         let told = refused(&other);
         assert!(
@@ -189,16 +199,16 @@ async fn a_live_engagement_is_shown_kept_as_a_test_and_taken_again() {
     }
     let same = good(&flow(access, "admin", &["replay", "--all", "--on", "1"]));
     assert!(same.contains("1 does the same"), "{same}");
+}
 
+fn is_refused_to_others(access: &Access, id: &str) {
     let unknown = refused(&flow(access, "admin", &["trace", "nobody.e1"]));
     assert!(unknown.contains("nobody.e1"), "{unknown}");
-    let forbidden = refused(&flow(access, "ana", &["trace", &id]));
+    let forbidden = refused(&flow(access, "ana", &["trace", id]));
     assert!(
         forbidden.contains("needs the role administrator"),
         "{forbidden}"
     );
-    let version = refused(&flow(access, "admin", &["replay", &id, "--on", "9"]));
+    let version = refused(&flow(access, "admin", &["replay", id, "--on", "9"]));
     assert!(version.contains("version"), "{version}");
-    drop(phone);
-    installation.stop();
 }

@@ -80,17 +80,27 @@ fn a_flow_is_imported_compared_gone_back_and_exported() {
     admin(access, &["export", "f@3", "-o", exported.to_str().unwrap()]);
     assert_eq!(std::fs::read_to_string(exported).unwrap(), text);
 
-    let said = admin(access, &["check", "--live", &first]);
+    is_checked_against_the_installation(access, &first, folder.path());
+    is_refused_in_words(access, folder.path());
+    installation.stop();
+}
+
+fn is_checked_against_the_installation(access: &Access, first: &str, folder: &Path) {
+    let text = std::fs::read_to_string(first).unwrap();
+    let said = admin(access, &["check", "--live", first]);
     assert!(said.contains("right, 6 widgets"), "{said}");
     let lost = text.replace("\"queue\": \"support\"", "\"queue\": \"help\"");
-    let lost = write(folder.path(), "lost.json", &lost);
+    let lost = write(folder, "lost.json", &lost);
     admin(access, &["check", &lost]);
     let said = refused(&flow(access, "admin", &["check", "--live", &lost]));
     assert!(
         said.contains("no queue `help`") && said.contains("sales, support"),
         "{said}"
     );
+}
 
+fn is_refused_in_words(access: &Access, folder: &Path) {
+    let text = std::fs::read_to_string(guide()).unwrap();
     for (args, words) in [
         (vec!["versions", "nobody"], "nobody"),
         (vec!["export", "f@9"], "f/9"),
@@ -109,7 +119,7 @@ fn a_flow_is_imported_compared_gone_back_and_exported() {
         assert!(said.contains(words), "{args:?}: {said}");
     }
     let broken = write(
-        folder.path(),
+        folder,
         "broken.json",
         &text.replace("\"queue\": \"support\"", "\"queue\": \"a b\""),
     );
@@ -120,5 +130,4 @@ fn a_flow_is_imported_compared_gone_back_and_exported() {
         forbidden.contains("needs the role administrator or flow_author"),
         "{forbidden}"
     );
-    installation.stop();
 }

@@ -31,6 +31,9 @@ pub(crate) use self::node::{
 use self::question::action;
 pub(crate) use self::question::{body_limit, choice_keys};
 
+/// A flow's widgets in another language, with its name.
+type Spoken = (Box<str>, Box<[Node]>);
+
 /// A published version, ready to run. Immutable; share it.
 #[derive(Debug)]
 pub struct CompiledFlow {
@@ -38,7 +41,7 @@ pub struct CompiledFlow {
     pub(crate) entry: Exit,
     pub(crate) nodes: Box<[Node]>,
     /// The widgets in other languages, by the language's name in small letters.
-    pub(crate) languages: Box<[(Box<str>, Box<[Node]>)]>,
+    pub(crate) languages: Box<[Spoken]>,
     /// Gives the language of a conversation; only where there are others.
     pub(crate) language: Option<Expression>,
     /// What the flow's own variables hold until they are set.
@@ -132,9 +135,6 @@ struct Compiler<'d> {
     /// Answers that something reads.
     used: BTreeSet<ValueKey>,
 }
-
-/// A flow's widgets in another language.
-type Spoken = (Box<str>, Box<[Node]>);
 
 impl Compiler<'_> {
     fn nodes(&mut self, definition: &Definition) -> Result<Box<[Node]>, Problem> {

@@ -1,5 +1,7 @@
 //! `frontdesk flow trace`: what a flow did in an engagement, step by step, and as a scenario.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context as _, bail};
 use core_flow::lab::{Retraced, retrace};
 use core_types::Timestamp;
@@ -49,7 +51,8 @@ fn told(live: &Live, retraced: &Retraced) -> anyhow::Result<String> {
     );
     let mut begin = 0;
     for (step, end) in live.steps.iter().zip(&retraced.ends) {
-        text.push_str(&format!("\n{}  {}", clock(step.now), step.path.join(" → ")));
+        // Writing into a text does not fail.
+        let _ = write!(text, "\n{}  {}", clock(step.now), step.path.join(" → "));
         for line in &retraced.scenario.steps[begin..*end] {
             text.push('\n');
             text.push_str(&written(Some(line))?);
@@ -57,13 +60,14 @@ fn told(live: &Live, retraced: &Retraced) -> anyhow::Result<String> {
         begin = *end;
     }
     if let Some(failure) = &live.failure {
-        text.push_str(&format!("\nThe flow was given up: {}", printable(failure)));
+        let _ = write!(text, "\nThe flow was given up: {}", printable(failure));
     }
     if let Some(position) = retraced.difference {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\nStep {} comes out differently now; `frontdesk flow replay` tells how",
             position + 1
-        ));
+        );
     }
     Ok(text)
 }

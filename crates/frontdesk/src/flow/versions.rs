@@ -40,14 +40,11 @@ pub(super) async fn list(args: &FlowVersionsArgs) -> anyhow::Result<()> {
 pub(super) async fn export(args: &FlowExportArgs) -> anyhow::Result<()> {
     let installation = Installation::open(&args.server)?;
     let definition = installation.definition(&args.flow).await?;
-    match &args.output {
-        Some(file) => std::fs::write(file, definition)
-            .with_context(|| format!("cannot write {}", file.display())),
-        None => {
-            print_line(definition.trim_end())?;
-            Ok(())
-        }
-    }
+    let Some(file) = &args.output else {
+        print_line(definition.trim_end())?;
+        return Ok(());
+    };
+    std::fs::write(file, definition).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Makes a file a draft. One with errors stays here: a draft may have them, a file has an editor.
