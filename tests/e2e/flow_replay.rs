@@ -34,6 +34,7 @@ pub(crate) fn flow(access: &Access, user: &str, args: &[&str]) -> Output {
 pub(crate) fn every_session_replays(access: &Access) {
     let said = good(&flow(access, "admin", &["replay", "--all"]));
     assert!(said.contains("the same, byte for byte"), "{said}");
+    assert!(!said.contains("cannot be taken again"), "{said}");
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -14,7 +14,7 @@ use crate::definition::{
 use crate::expression::Expression;
 use crate::hours::Hours;
 use crate::interpolation::{Piece, Placeholder, pieces};
-use crate::limits::MAX_STEPS_PER_SPRINT;
+use crate::limits::{MAX_EXPRESSIONS, MAX_STEPS_PER_SPRINT};
 use crate::problem::Problem;
 use crate::scope::{Scope, ValueField, ValueKey, Variable};
 
@@ -42,6 +42,8 @@ pub struct CompiledFlow {
     pub(crate) nodes: Box<[Node]>,
     /// The widgets in other languages, by the language's name in small letters.
     pub(crate) languages: Box<[Spoken]>,
+    /// The language of the widgets' own texts, in small letters.
+    pub(crate) default_language: Box<str>,
     /// Gives the language of a conversation; only where there are others.
     pub(crate) language: Option<Expression>,
     /// What the flow's own variables hold until they are set.
@@ -62,6 +64,7 @@ impl CompiledFlow {
             scope: Scope::new(definition),
             used: BTreeSet::new(),
         };
+        too_many_expressions(definition).map_or(Ok(()), Err)?;
         let start = compiler
             .scope
             .target(&definition.start)
@@ -90,6 +93,12 @@ impl CompiledFlow {
             },
             nodes,
             languages,
+            default_language: definition
+                .language
+                .as_ref()
+                .map_or_else(Box::default, |language| {
+                    language.default.to_ascii_lowercase().into()
+                }),
             language,
             defaults: definition.variables.iter().map(default_of).collect(),
             step_budget: MAX_STEPS_PER_SPRINT,
@@ -119,8 +128,17 @@ impl CompiledFlow {
             let found = languages.find(|(own, _)| **own == *tag);
             found.map(|(_, nodes)| &**nodes)
         };
-        let primary = tag.split('-').next().unwrap_or_default();
-        look(&tag).or_else(|| look(primary)).unwrap_or(&self.nodes)
+        let mut near = &*tag;
+        loop {
+            if *near == *self.default_language {
+                return &self.nodes;
+            }
+            match (look(near), near.rsplit_once('-')) {
+                (Some(nodes), _) => return nodes,
+                (None, Some((shorter, _))) => near = shorter,
+                (None, None) => return &self.nodes,
+            }
+        }
     }
 
     /// How many widgets it has.
@@ -369,10 +387,39 @@ impl Compiler<'_> {
     }
 }
 
+/// Expressions take room, and a flow has as many times more of them as it has languages.
+pub(crate) fn too_many_expressions(definition: &Definition) -> Option<Problem> {
+    let in_text = |text: &str| text.matches("{{").count();
+    let texts: usize = definition
+        .texts()
+        .iter()
+        .map(|(_, text)| in_text(text))
+        .sum();
+    let languages = definition.translations.values();
+    let spoken = languages.clone().count();
+    let translated = languages.flat_map(|texts| texts.values());
+    let translated: usize = translated.map(|text| in_text(text)).sum();
+    let widgets = definition.widgets.iter();
+    let others: usize = widgets
+        .map(|widget| match &widget.settings {
+            Settings::Condition(condition) => condition.branches.len(),
+            Settings::SetVariables(settings) => settings.set.len(),
+            _ => 0,
+        })
+        .sum();
+    let all = (texts + others) * (spoken + 1) + translated;
+    (all > MAX_EXPRESSIONS).then(|| {
+        let message =
+            format!("the flow has about {all} variables and expressions in all languages");
+        let remedy = format!("use at most {MAX_EXPRESSIONS}, or split the flow");
+        Problem::error("", "", message, remedy)
+    })
+}
+
 /// A default that is not of its type is none: rules may have become stricter since it was published.
 fn default_of(variable: &OwnVariable) -> Box<str> {
     let default = variable.default.as_deref().unwrap_or_default();
-    variable.r#type.kept(default).unwrap_or_default().into()
+    variable.r#type.literal(default).unwrap_or_default().into()
 }
 
 fn label(widget: &Widget, exit: &str) -> Box<str> {

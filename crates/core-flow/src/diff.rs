@@ -141,6 +141,7 @@ fn compare(place: &str, from: Option<&Value>, to: Option<&Value>, changes: &mut 
                 .find_map(|key| keyed(key, old).zip(keyed(key, new)).map(|both| (key, both)))
             {
                 Some((key, (old, new))) => {
+                    order(place, key, (&old, &new), changes);
                     let added = new.iter().filter(|(name, _)| find(&old, name).is_none());
                     for (name, _) in old.iter().chain(added) {
                         let place = format!("{place}[{key} {name}]");
@@ -163,9 +164,29 @@ fn compare(place: &str, from: Option<&Value>, to: Option<&Value>, changes: &mut 
     }
 }
 
+/// The items of a list, each with what tells it apart.
+type Keyed<'v> = Vec<(&'v str, &'v Value)>;
+
+/// Items that stand in another order, where the order means something: branches are tried and values
+/// are set in theirs. That of variables means nothing.
+fn order(place: &str, key: &str, (old, new): (&Keyed<'_>, &Keyed<'_>), changes: &mut Vec<Change>) {
+    let names = |own: &Keyed<'_>, other: &Keyed<'_>| {
+        let both = own.iter().filter(|(name, _)| find(other, name).is_some());
+        both.map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>()
+    };
+    let (from, to) = (names(old, new), names(new, old));
+    if key != "name" && from != to {
+        changes.push(Change {
+            place: format!("{place} (order)"),
+            from: Some(from.join(", ")),
+            to: Some(to.join(", ")),
+        });
+    }
+}
+
 /// The items of a list by one of their fields, where that tells all of them apart.
-fn keyed<'v>(key: &str, items: &'v [Value]) -> Option<Vec<(&'v str, &'v Value)>> {
-    let mut keyed: Vec<(&str, &Value)> = Vec::with_capacity(items.len());
+fn keyed<'v>(key: &str, items: &'v [Value]) -> Option<Keyed<'v>> {
+    let mut keyed: Keyed<'v> = Vec::with_capacity(items.len());
     for item in items {
         let name = item.get(key)?.as_str()?;
         if find(&keyed, name).is_some() {
@@ -222,6 +243,20 @@ mod tests {
         to.widgets.reverse();
         to.variables.reverse();
         assert_eq!(diff(&from, &to), []);
+    }
+
+    #[test]
+    fn another_order_of_branches_is_a_difference() {
+        let from = crate::parse(TICKETS).unwrap();
+        let mut to = from.clone();
+        for widget in &mut to.widgets {
+            if let crate::Settings::Condition(condition) = &mut widget.settings {
+                condition.branches.reverse();
+            }
+        }
+        let changes = diff(&from, &to);
+        assert_eq!(changes.len(), 1, "{changes:?}");
+        assert_eq!(changes[0].place, "Code_right.settings.branches (order)");
     }
 
     #[test]

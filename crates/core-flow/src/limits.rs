@@ -17,6 +17,8 @@ pub const MAX_SESSION_BYTES: usize = 256 << 10;
 pub(crate) const MAX_VARIABLES: usize = 200;
 /// Most variables one widget sets.
 pub(crate) const MAX_ASSIGNMENTS: usize = 64;
+/// Most variables and expressions of a flow, those of every language counted.
+pub(crate) const MAX_EXPRESSIONS: usize = 20_000;
 /// Longest expression, in characters.
 pub(crate) const MAX_EXPRESSION: usize = 1_000;
 /// Most words and signs of an expression. Reading and running it goes as deep as they nest, and a

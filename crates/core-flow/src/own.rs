@@ -8,6 +8,8 @@ use crate::definition::VariableType;
 use crate::expression::{as_json, as_text, is_list, is_nothing};
 use crate::limits::{MAX_ANSWER, MAX_JSON};
 
+/// Most digits of a number that is kept.
+const MAX_DIGITS: usize = 15;
 /// Decimals of an amount.
 const CENTS: usize = 2;
 
@@ -45,6 +47,23 @@ impl VariableType {
         }
     }
 
+    /// The same of a text in a definition, where a number is written as programs write it: `2.125` is
+    /// two and an eighth, whoever reads it.
+    pub(crate) fn literal(self, text: &str) -> Option<String> {
+        let trimmed = text.trim();
+        let plain = trimmed.strip_prefix('-').unwrap_or(trimmed);
+        let (whole, rest) = plain.split_once('.').unwrap_or((plain, "0"));
+        let digits =
+            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let fits = digits(whole) && digits(rest) && whole.len() + rest.len() <= MAX_DIGITS;
+        match (self, trimmed.parse::<f64>()) {
+            (Self::Number | Self::Percent | Self::Currency, Ok(number)) if fits => {
+                self.kept_value(&Value::from(number))
+            }
+            _ => self.kept(text),
+        }
+    }
+
     /// What an expression gave, in the form in which it is kept; `None` where it is not of this type.
     pub(crate) fn kept_value(self, value: &Value) -> Option<String> {
         if is_nothing(value) {
@@ -56,7 +75,10 @@ impl VariableType {
             Self::Number | Self::Percent | Self::Currency if !value.is_number() => None,
             Self::Currency => amount(&as_text(value)?),
             // The expression's numbers are written as programs write them: `1.234` is no thousand.
-            Self::Number | Self::Percent => as_text(value),
+            Self::Number | Self::Percent => as_text(value).filter(|text| {
+                let digits = text.trim_start_matches(['-', '0', '.']).bytes();
+                digits.filter(u8::is_ascii_digit).count() <= MAX_DIGITS
+            }),
             Self::Text
             | Self::Boolean
             | Self::Date

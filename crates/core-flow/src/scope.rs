@@ -204,7 +204,11 @@ impl<'d> Scope<'d> {
     fn own(&self, name: &str) -> Result<u16, Unresolved> {
         let known = self.own_names.get(name).copied();
         known.ok_or_else(|| {
-            let meant = nearest(name, self.own_names.keys().copied());
+            let left = self.guesses.get().checked_sub(1);
+            let meant = left.and_then(|left| {
+                self.guesses.set(left);
+                nearest(name, self.own_names.keys().copied().take(200))
+            });
             Unresolved {
                 message: format!("the flow has no variable `{}`", crate::problem::quote(name)),
                 remedy: match meant {

@@ -43,6 +43,7 @@ pub fn validate(definition: &Definition) -> Vec<Problem> {
     let in_others = translations::check_all(definition, &scope, &problems);
     problems.extend(in_others);
     variables::unused(definition, &scope, &mut problems);
+    problems.extend(crate::compile::too_many_expressions(definition));
     // Roads are judged only when every exit is known to lead where it says.
     if !problems.iter().any(Problem::is_error) {
         graph::check(definition, &scope, &mut problems);

@@ -103,6 +103,9 @@ fn the_language_follows_what_is_known_and_what_is_answered() {
             json!({"flow": {"text": "What is it about?", "buttons": ["sales: Sales", "support: Support"]}})
         ]
     );
+    // The default language is nearer than one that only begins like it.
+    let region = said("1650", &["Hi", "en-GB", "Ann"]);
+    assert_eq!(region[2], english[2]);
     let brazil = said("1650", &["Hi", " PT-br ", "Ann"]);
     assert_eq!(brazil[2][0]["flow"]["text"], "Sobre o que é?");
     // Portugal is not Brazil, and nothing else is near.

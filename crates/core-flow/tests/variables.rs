@@ -116,6 +116,24 @@ fn what_divides_by_zero_or_overflows_takes_the_failed_exit() {
 }
 
 #[test]
+fn a_computed_number_is_not_read_again_as_people_write_numbers() {
+    let variables = json!([
+        {"name": "a", "type": "number", "default": "2.125"}, {"name": "b", "type": "currency"}]);
+    let set = json!([
+        {"variable": "{{flow.b}}", "value": "{{flow.a * 9.75}}"},
+        {"variable": "{{flow.a}}", "value": " {{flow.a}} "}]);
+    let flow = flow(variables, set, json!("Broken"));
+    assert_eq!(
+        answers(&flow, &["x"]),
+        [
+            json!({"set": {"flow.b": "20.72"}}),
+            json!({"set": {"flow.a": "2.125"}}),
+            json!({"flow": "2.125|20.72"}),
+        ]
+    );
+}
+
+#[test]
 fn an_empty_value_takes_a_value_away_for_good() {
     let set = json!([{"variable": "{{flow.a}}", "value": ""}]);
     let flow = flow(number_and_text(), set, Value::Null);

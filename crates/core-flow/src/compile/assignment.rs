@@ -1,8 +1,9 @@
 //! Assignments made ready to run.
 
 use super::{Assigned, Assignments, Compiler, Source, Text};
-use crate::definition::{SetVariables, Widget};
-use crate::interpolation::single;
+use crate::definition::{SetVariables, VariableType, Widget};
+use crate::expression::Kind;
+use crate::interpolation::{Piece, pieces, single};
 use crate::problem::Problem;
 use crate::scope::{OWN, ValueField, ValueKey};
 
@@ -25,7 +26,10 @@ impl Compiler<'_> {
                 (Some(source), _) => {
                     Source::Expression(self.expression(widget, &field("expression"), source)?)
                 }
-                (None, Some(text)) => Source::Text(self.text(widget, &field("value"), text)?),
+                (None, Some(text)) => {
+                    let kind = self.scope.own_type(position);
+                    self.source(widget, &field("value"), (text, kind))?
+                }
                 (None, None) => Source::Text(Text(Box::default())),
             };
             Ok(Assigned {
@@ -43,6 +47,34 @@ impl Compiler<'_> {
             set: set.collect::<Result<_, Problem>>()?,
             next: self.exit(widget, "next")?,
             failed: Some(self.exit(widget, "failed")?).filter(|exit| exit.target.is_some()),
+        })
+    }
+
+    /// A text that is one `{{…}}` and gives something other than a text is taken as what it gives: to
+    /// read 2.125 again as people write numbers would make thousands of it.
+    fn source(
+        &mut self,
+        widget: &Widget,
+        field: &str,
+        (text, kind): (&str, VariableType),
+    ) -> Result<Source, Problem> {
+        if !text.contains("{{")
+            && let Some(value) = kind.literal(text)
+        {
+            return Ok(Source::Fixed(value.into()));
+        }
+        let alone = match pieces(text.trim()).as_deref() {
+            Ok([Piece::Expression(source)]) => Some((*source).to_owned()),
+            Ok([Piece::Placeholder(place)]) => {
+                let kind = self.scope.variable(*place).map(|it| self.scope.kind(&it));
+                let computed = kind.is_ok_and(|kind| kind != Kind::Text);
+                computed.then(|| format!("{}.{}", place.scope, place.field))
+            }
+            _ => None,
+        };
+        Ok(match alone {
+            Some(source) => Source::Expression(self.expression(widget, field, &source)?),
+            None => Source::Text(self.text(widget, field, text)?),
         })
     }
 }

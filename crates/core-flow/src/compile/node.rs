@@ -176,6 +176,8 @@ pub(crate) struct Assigned {
 /// Where the value of an assignment comes from.
 #[derive(Debug)]
 pub(crate) enum Source {
+    /// A value known already, in the form in which it is kept.
+    Fixed(Box<str>),
     /// A text, read as the variable's type.
     Text(Text),
     Expression(Expression),

@@ -127,6 +127,7 @@ pub(crate) fn check(source: &str, scope: &Scope<'_>) -> Result<Checked, Wrong> {
         source,
         scope,
         reads: BTreeMap::new(),
+        looked_up: 0,
     };
     let kind = checker.kind(&tree)?;
     Ok(Checked {
@@ -166,6 +167,8 @@ struct Checker<'c, 'd> {
     source: &'c str,
     scope: &'c Scope<'d>,
     reads: BTreeMap<(String, String), (Variable, Kind)>,
+    /// Variables met so far, each time they are met.
+    looked_up: u32,
 }
 
 impl Checker<'_, '_> {
@@ -190,10 +193,10 @@ impl Checker<'_, '_> {
                 Ok(Kind::Any)
             }
             ast::Expr::Slice(slice) => {
-                for bound in [&slice.start, &slice.stop, &slice.step]
-                    .into_iter()
-                    .flatten()
-                {
+                if let Some(step) = &slice.step {
+                    return Err(self.wrong(step, "a slice has no step", "leave it away"));
+                }
+                for bound in [&slice.start, &slice.stop].into_iter().flatten() {
                     self.one_of(bound, &[Kind::Number])?;
                 }
                 self.one_of(&slice.expr, &[Kind::List, Kind::Text])
@@ -247,10 +250,19 @@ impl Checker<'_, '_> {
 
     /// What `expr` gives, which has to be one of `wanted`.
     fn one_of(&mut self, expr: &ast::Expr<'_>, wanted: &[Kind]) -> Result<Kind, Wrong> {
+        let before = self.looked_up;
         let kind = self.kind(expr)?;
-        if wanted.is_empty() || wanted.iter().any(|wanted| kind.may_be(*wanted)) {
+        // What holds no variable is known now, and is worked out when it is compiled, without fuel:
+        // `([1] or 1) * 99999999` must not get that far.
+        let vague = kind == Kind::Any && self.looked_up == before;
+        let fits = |wanted: &Kind| kind.may_be(*wanted) && !vague;
+        if wanted.is_empty() || wanted.iter().any(fits) {
             return Ok(kind);
         }
+        Err(self.unfit(expr, kind, wanted))
+    }
+
+    fn unfit(&self, expr: &ast::Expr<'_>, kind: Kind, wanted: &[Kind]) -> Wrong {
         let names: Vec<&str> = wanted.iter().map(|kind| kind.name()).collect();
         let message = format!("this is {}, not {}", kind.name(), names.join(" or "));
         let remedy = match wanted {
@@ -258,7 +270,7 @@ impl Checker<'_, '_> {
             [Kind::Text] => "use `| string` to write it as a text",
             _ => "use a value of that kind",
         };
-        Err(self.wrong(expr, &message, remedy))
+        self.wrong(expr, &message, remedy)
     }
 
     fn bare(&self, expr: &ast::Expr<'_>, name: &str) -> Wrong {
@@ -284,6 +296,7 @@ impl Checker<'_, '_> {
             .variable(place)
             .map_err(|unresolved| self.wrong(&part.expr, &unresolved.message, unresolved.remedy))?;
         let kind = self.scope.kind(&variable);
+        self.looked_up += 1;
         let name = (group.id.to_owned(), part.name.to_owned());
         self.reads.insert(name, (variable, kind));
         Ok(kind)
@@ -322,9 +335,14 @@ impl Checker<'_, '_> {
                 }
             }
             Op::Sub | Op::Mul | Op::Div | Op::FloorDiv | Op::Rem | Op::Pow => {
-                self.one_of(&operation.left, &[Kind::Number])?;
-                self.one_of(&operation.right, &[Kind::Number])?;
+                // Known to be numbers: a list times a number is long beyond what fuel counts.
+                for (side, kind) in [(&operation.left, left), (&operation.right, right)] {
+                    if !matches!(kind, Kind::Number | Kind::Nothing) {
+                        return Err(self.unfit(side, kind, &[Kind::Number]));
+                    }
+                }
                 let divides = matches!(operation.op, Op::Div | Op::FloorDiv | Op::Rem);
+                // Numbers and nothing else are in it: working it out is cheap.
                 let divisor = operation.right.as_const();
                 let zero = divisor.and_then(|divisor| f64::try_from(divisor).ok()) == Some(0.0);
                 if divides && zero {
@@ -377,6 +395,11 @@ impl Checker<'_, '_> {
             ));
         };
         let kind = self.one_of(subject, known.takes)?;
+        let by_part = matches!(&filter.args[..], [ast::CallArg::Kwarg("attribute", _)]);
+        if known.name == "map" && !by_part {
+            let remedy = "write map(attribute=\"price\")";
+            return Err(self.wrong(expr, "`map` takes the name of a part", remedy));
+        }
         let (least, most) = known.arguments;
         let arguments = self.arguments(expr, &filter.args)?;
         if !(least..=most).contains(&arguments.len()) {

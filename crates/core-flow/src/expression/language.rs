@@ -47,7 +47,7 @@ pub(super) const FILTERS: [Filter; 28] = [
     filter("bool", ANY, (0, 0), Kind::Boolean),
     filter("capitalize", TEXT, (0, 0), Kind::Text),
     filter("decimals", NUMBER, (1, 1), Kind::Text),
-    filter("default", ANY, (1, 2), Kind::Any),
+    filter("default", ANY, (1, 1), Kind::Any),
     filter("first", MANY, (0, 0), Kind::Any),
     filter("float", ANY, (0, 1), Kind::Number),
     filter("int", ANY, (0, 2), Kind::Number),
@@ -74,9 +74,8 @@ pub(super) const FILTERS: [Filter; 28] = [
 ];
 
 /// Every test, with how many arguments it takes: `value is name`.
-pub(super) const TESTS: [(&str, usize); 11] = [
+pub(super) const TESTS: [(&str, usize); 10] = [
     ("boolean", 0),
-    ("defined", 0),
     ("divisibleby", 1),
     ("endingwith", 1),
     ("even", 0),
@@ -91,6 +90,20 @@ pub(super) const TESTS: [(&str, usize); 11] = [
 pub(super) fn extend(language: &mut Environment<'static>) {
     language.add_filter("decimals", decimals);
     language.add_filter("number", number);
+    language.add_filter("default", default);
+    language.add_filter("string", string);
+}
+
+/// `flow.city | default("nowhere")`: for nothing and for an empty text, which is what variables hold
+/// that were never set.
+fn default(value: &Value, other: Value) -> Value {
+    let empty = super::is_nothing(value) || value.as_str() == Some("");
+    if empty { other } else { value.clone() }
+}
+
+/// `flow.vip | string`: as texts show it.
+fn string(value: &Value) -> String {
+    super::as_text(value).unwrap_or_default()
 }
 
 /// `3 | decimals(2)`: `3.00`.

@@ -19,6 +19,7 @@ pub(super) fn known(text: &str, kind: Kind) -> Value {
             _ => nothing,
         },
         Kind::Boolean => text.parse::<bool>().map_or(nothing, Value::from),
+        Kind::List if text.is_empty() => Value::from(Vec::<Value>::new()),
         Kind::List | Kind::Map | Kind::Any => {
             let json = serde_json::from_str::<serde_json::Value>(text);
             json.map_or(nothing, |json| from_json(&json))
@@ -76,8 +77,7 @@ pub(crate) fn as_text(value: &Value) -> Option<String> {
 /// left away: 0.1 + 0.2 is 0.3.
 fn number(value: &Value) -> Option<String> {
     if let Some(whole) = value.as_i64() {
-        let fits = (whole as f64).abs() < TOO_LARGE;
-        return fits.then(|| whole.to_string());
+        return Some(whole.to_string());
     }
     let number = f64::try_from(value.clone()).ok()?;
     if !number.is_finite() || number.abs() >= TOO_LARGE {
@@ -88,8 +88,33 @@ fn number(value: &Value) -> Option<String> {
     Some((rounded + 0.0).to_string())
 }
 
-/// A value as JSON of at most `most` bytes.
+/// A value as JSON of at most `most` bytes. Written no further: a list that is repeated is as long as
+/// its number says only while somebody looks at it, and fuel does not count any more here.
 pub(crate) fn as_json(value: &Value, most: usize) -> Option<String> {
-    let text = serde_json::to_string(value).ok()?;
-    (text.len() <= most).then_some(text)
+    let mut paper = Paper {
+        written: Vec::new(),
+        most,
+    };
+    serde_json::to_writer(&mut paper, value).ok()?;
+    String::from_utf8(paper.written).ok()
+}
+
+/// Room for so many bytes.
+struct Paper {
+    written: Vec<u8>,
+    most: usize,
+}
+
+impl std::io::Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.written.len() + bytes.len() > self.most {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.written.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -39,6 +39,7 @@ impl<'f> Run<'f, '_> {
     /// The value in the form in which it is kept, if it can be computed and there is room for it.
     fn computed(&self, assigned: &Assigned) -> Option<String> {
         let value = match &assigned.from {
+            Source::Fixed(value) => Some(value.to_string()),
             Source::Text(text) => assigned.kind.kept(&self.render(text)),
             Source::Expression(expression) => {
                 let value = expression.value(|variable| self.value(variable))?;

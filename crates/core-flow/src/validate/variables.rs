@@ -36,7 +36,7 @@ pub(super) fn declared(definition: &Definition, problems: &mut Vec<Problem>) {
             error("name", message, "give every variable a name of its own");
         }
         if let Some(default) = &variable.default
-            && variable.r#type.kept(default).is_none()
+            && variable.r#type.literal(default).is_none()
         {
             let kind = variable.r#type.name();
             let message = format!("`{}` is not a {kind}", quote(default));
@@ -151,7 +151,7 @@ impl Checker<'_, '_> {
         };
         let literal = cut.iter().all(|piece| matches!(piece, Piece::Literal(_)));
         match kind {
-            Some(kind) if literal && kind.kept(text).is_none() => {
+            Some(kind) if literal && kind.literal(text).is_none() => {
                 let message = format!("`{}` is not a {}", quote(text), kind.name());
                 self.error(field, message, example(kind));
             }
@@ -164,6 +164,12 @@ impl Checker<'_, '_> {
                 );
             }
             _ => self.resolved(field, &cut),
+        }
+        let mixed = cut.len() > 1 && !literal;
+        if mixed && matches!(kind, Some(VariableType::Json | VariableType::List)) {
+            let message = "what customers write may change the JSON around it";
+            let remedy = "use an expression: {\"name\": Ask.value}";
+            self.warning(field, message, remedy);
         }
     }
 

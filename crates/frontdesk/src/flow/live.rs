@@ -25,6 +25,9 @@ use crate::installation::dev_token;
 use crate::terminal::{printable, sentence};
 use tonic::Code;
 
+/// Longest answer taken, in bytes: each step of a flow comes with its sessions.
+const MAX_ANSWER: usize = 256 << 20;
+
 /// An installation.
 pub(super) struct Installation {
     conversations: ConversationServiceClient<AuthorizedChannel>,
@@ -50,7 +53,8 @@ impl Installation {
         let token = client::token().unwrap_or_else(|| dev_token("admin"));
         let peers = client::peers(&args.server, &token)?;
         Ok(Self {
-            conversations: ConversationServiceClient::new(peers.channel("conversations")?),
+            conversations: ConversationServiceClient::new(peers.channel("conversations")?)
+                .max_decoding_message_size(MAX_ANSWER),
             flows: FlowServiceClient::new(peers.channel("flow-runner")?),
             routing: RoutingServiceClient::new(peers.channel("routing")?),
             server: args.server.clone(),

@@ -28,18 +28,28 @@ pub(super) async fn run(args: &FlowReplayArgs) -> anyhow::Result<()> {
         Some(id) => vec![id.clone()],
         None => installation.engagements().await?,
     };
-    let mut all = Vec::new();
+    let (mut all, mut skipped) = (Vec::new(), Vec::new());
     for id in &ids {
-        match installation.engagement(id).await? {
-            Some(live) => all.push(one(args, &installation, live).await?),
-            None if args.all => {}
-            None => bail!("no flow took a step in engagement {}", printable(id)),
+        match replay(args, &installation, id).await {
+            Ok(Some(replayed)) => all.push(replayed),
+            Ok(None) if args.all => {}
+            Ok(None) => bail!("no flow took a step in engagement {}", printable(id)),
+            // One that an older Frontdesk wrote must not hide the others.
+            Err(error) if args.all => skipped.push(format!("{error:#}")),
+            Err(error) => return Err(error),
         }
     }
     let different = all.iter().filter(|one| one.difference.is_some()).count();
     if args.json {
-        print_line(&to_json(&all, different).to_string())?;
+        print_line(&to_json(&all, &skipped, different).to_string())?;
     } else {
+        if let Some(first) = skipped.first() {
+            let count = skipped.len();
+            print_line(&format!(
+                "{count} cannot be taken again; the first: {}",
+                printable(first)
+            ))?;
+        }
         print_line(&told(args, &all, different))?;
     }
     if different == 0 {
@@ -51,6 +61,17 @@ pub(super) async fn run(args: &FlowReplayArgs) -> anyhow::Result<()> {
         format!("{different} of {} engagements differ", all.len())
     };
     Err(Exit { code: 1, message }.into())
+}
+
+async fn replay(
+    args: &FlowReplayArgs,
+    installation: &Installation,
+    id: &str,
+) -> anyhow::Result<Option<Replayed>> {
+    match installation.engagement(id).await? {
+        Some(live) => one(args, installation, live).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 async fn one(
@@ -131,10 +152,10 @@ fn told(args: &FlowReplayArgs, all: &[Replayed], different: usize) -> String {
     lines.join("\n")
 }
 
-fn to_json(all: &[Replayed], different: usize) -> serde_json::Value {
+fn to_json(all: &[Replayed], skipped: &[String], different: usize) -> serde_json::Value {
     let engagements = all
         .iter()
         .map(|one| json!({"id": one.engagement, "steps": one.steps, "difference": one.difference}));
     let engagements: Vec<_> = engagements.collect();
-    json!({"ok": different == 0, "engagements": engagements})
+    json!({"ok": different == 0, "engagements": engagements, "skipped": skipped})
 }

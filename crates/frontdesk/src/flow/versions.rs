@@ -6,7 +6,7 @@ use lib_proto::timestamp_from_proto;
 use serde_json::json;
 
 use super::live::Installation;
-use super::source::Flow;
+use super::source::{Flow, read};
 use crate::cli::{FlowExportArgs, FlowImportArgs, FlowRollBackArgs, FlowVersionsArgs};
 use crate::terminal::{print_line, printable};
 
@@ -58,7 +58,8 @@ pub(super) async fn import(args: &FlowImportArgs) -> anyhow::Result<()> {
     }
     let definition = flow.definition.context("a flow without errors")?;
     let installation = Installation::open(&args.server)?;
-    let draft = definition.to_json();
+    // As it was written: indented it may be longer than what is kept.
+    let draft = read(&args.file)?;
     installation
         .import(&args.id, &definition.name, &draft)
         .await?;
