@@ -127,7 +127,7 @@ fn is_refused_in_words(access: &Access, folder: &Path) {
     assert!(said.contains("Route_to_Support.settings.queue"), "{said}");
     let forbidden = refused(&flow(access, "ana", &["roll-back", "f", "1"]));
     assert!(
-        forbidden.contains("needs the role administrator or flow_author"),
+        forbidden.contains("needs the role administrator or flow author"),
         "{forbidden}"
     );
 }
