@@ -6,7 +6,7 @@ use std::sync::Arc;
 use core_flow::{CompiledFlow, Problem};
 use lib_platform::{Caller, Clock, Refusal, Role, caller, page};
 use lib_proto::flow_runner as pb;
-use lib_storage::Database;
+use lib_storage::{Database, Tx};
 use pb::flow_service_server::FlowService;
 use tonic::{Request, Response, Status};
 
@@ -120,12 +120,26 @@ impl Flows {
             note: asked.note,
             published_at: self.clock.now().as_micros(),
         };
-        store::insert_version(&mut tx, tenant, &version).await?;
-        store::update_flow(&mut tx, tenant, &row).await?;
+        self.make_newest(tx, tenant, &row, &version, compiled)
+            .await?;
+        Ok(version)
+    }
+
+    /// Stores what was published, and lets new sessions take it.
+    async fn make_newest(
+        &self,
+        mut tx: Tx,
+        tenant: &str,
+        row: &FlowRow,
+        version: &VersionRow,
+        compiled: CompiledFlow,
+    ) -> Result<(), Refusal> {
+        store::insert_version(&mut tx, tenant, version).await?;
+        store::update_flow(&mut tx, tenant, row).await?;
         tx.commit().await?;
         self.cache.published(tenant, &row.id, compiled.version());
         self.cache.keep(tenant, &row.id, Arc::new(compiled));
-        Ok(version)
+        Ok(())
     }
 
     async fn list(

@@ -54,6 +54,22 @@ fn every_seeded_mistake_is_found() {
     assert!(count >= 75, "{count}");
 }
 
+/// Each of `mistakes` (what is replaced in `sound`, by what, the place and words of the problem) is
+/// told; an empty place is any.
+pub(super) fn are_found(sound: &str, mistakes: &[(&str, &str, &str, &str)]) {
+    for (from, to, place, words) in mistakes {
+        assert!(sound.contains(from), "not in the flow: {from}");
+        let problems = check(&sound.replacen(from, to, 1)).1;
+        let mut found = problems.iter();
+        let found = found.any(|problem| {
+            (place.is_empty() || problem.place() == *place)
+                && problem.message.contains(words)
+                && !problem.remedy.is_empty()
+        });
+        assert!(found, "{to}: {problems:#?}");
+    }
+}
+
 /// `<n>` becomes n times x.
 fn filled(text: &str) -> String {
     match text

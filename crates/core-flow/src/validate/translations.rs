@@ -269,16 +269,6 @@ mod tests {
 
     #[test]
     fn every_seeded_mistake_is_found() {
-        for (from, to, place, words) in MISTAKES {
-            assert!(SOUND.contains(from), "{from}");
-            let problems = check(&SOUND.replacen(from, to, 1)).1;
-            let mut found = problems.iter();
-            let found = found.any(|problem| {
-                problem.place() == *place
-                    && problem.message.contains(words)
-                    && !problem.remedy.is_empty()
-            });
-            assert!(found, "{to}: {problems:#?}");
-        }
+        crate::validate::tests::are_found(SOUND, MISTAKES);
     }
 }

@@ -1,7 +1,6 @@
 //! Published versions: read, listed, compared, and gone back to.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use core_flow::{CompiledFlow, Definition};
 use lib_platform::{Caller, Refusal, page};
@@ -91,11 +90,8 @@ impl Flows {
             published_at: self.clock.now().as_micros(),
             ..wanted
         };
-        store::insert_version(&mut tx, tenant, &version).await?;
-        store::update_flow(&mut tx, tenant, &row).await?;
-        tx.commit().await?;
-        self.cache.published(tenant, &row.id, compiled.version());
-        self.cache.keep(tenant, &row.id, Arc::new(compiled));
+        self.make_newest(tx, tenant, &row, &version, compiled)
+            .await?;
         Ok(version)
     }
 
