@@ -177,8 +177,9 @@ impl Stage {
         Self { cluster, access }
     }
 
-    /// Stops every role; each must end well.
+    /// Stops every role; each must end well. Whatever flows did must come out again.
     pub(crate) fn stop(&mut self) {
+        every_session_replays(&self.access);
         for (name, end) in self.cluster.stop_all() {
             assert!(end.status.success(), "{name} ended with {}", end.status);
         }
@@ -260,9 +261,9 @@ impl Installation {
 
     /// Stops it; every process must end well. Whatever flows did in it must come out again.
     pub(crate) fn stop(self) {
-        every_session_replays(self.access());
         match self {
             Self::Dev(dev) => {
+                every_session_replays(&dev.access);
                 let Dev { process, .. } = *dev;
                 assert!(process.stop().success());
             }

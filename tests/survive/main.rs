@@ -3,14 +3,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser;
 use tests::survive::mutants;
 use tests::survive::report::Report;
 use tests::survive::run::{Topology, Verdict};
-use tests::survive::scenarios::{ALL, Plan, Proof, Scenario, proofs};
+use tests::survive::scenarios::{ALL, PROOFS, Plan, Proof, Scenario, proofs};
+
+/// Longest that one run may take, many times what any of them needs: a run that hangs ends the session
+/// with its name.
+const RUN_WITHIN: Duration = Duration::from_secs(1_800);
 
 /// Strikes a whole installation and checks what it promises.
 #[derive(Debug, Parser)]
@@ -100,15 +104,19 @@ async fn session(args: &Args) -> anyhow::Result<bool> {
         .clone()
         .unwrap_or_else(|| temporary.path().to_owned());
     let runs = runs(args);
+    let proofs_too = match args.scenario.as_slice() {
+        [] => !args.no_proofs,
+        named => named.iter().any(|name| name == PROOFS),
+    };
     anyhow::ensure!(
-        !runs.is_empty(),
+        !runs.is_empty() || proofs_too,
         "there is no such scenario; there are: {}",
         names()
     );
     let mut report = begin(args)?;
     tell_of_mutants(args, &mut report)?;
     strike(args, &folder, &runs, &mut report).await?;
-    if !args.no_proofs && args.scenario.is_empty() && report.proofs.is_empty() {
+    if proofs_too && report.proofs.is_empty() {
         report.proofs = prove(args, &folder).await?;
     }
     save(args, &report)?;
@@ -190,15 +198,14 @@ async fn prove(args: &Args, folder: &Path) -> anyhow::Result<Vec<Proof>> {
         topology: Topology::AllInOne,
         folder: folder.join("proofs"),
     };
-    let found = proofs(&plan).await?;
-    for proof in &found {
+    let tell = |proof: &Proof| {
         let word = if proof.holds { "ok" } else { "FAIL" };
         println!(
             "{word:<5} {}: {} of {} lost, wanted {}",
             proof.what, proof.lost, proof.confirmed, proof.wanted
         );
-    }
-    Ok(found)
+    };
+    proofs(&plan, tell).await
 }
 
 /// What was done before, or nothing.
@@ -283,8 +290,9 @@ async fn run(scenario: &Scenario, plan: Plan) -> anyhow::Result<Verdict> {
         " x2"
     };
     let name = format!("{}{place}", scenario.name);
-    let verdict = (scenario.run)(plan)
-        .await
+    let verdict = tokio::time::timeout(RUN_WITHIN, (scenario.run)(plan)).await;
+    let verdict = verdict
+        .with_context(|| format!("{name}, seed {seed}: no end in {} s", RUN_WITHIN.as_secs()))?
         .with_context(|| format!("{name}, seed {seed}"))?;
     let counts = &verdict.counts;
     let word = match (&verdict.void, verdict.violations.len()) {
@@ -327,10 +335,8 @@ fn keep(folder: &Path, verdict: &Verdict) {
 }
 
 fn names() -> String {
-    ALL.iter()
-        .map(|scenario| scenario.name)
-        .collect::<Vec<_>>()
-        .join(", ")
+    let all = ALL.iter().map(|scenario| scenario.name);
+    all.chain([PROOFS]).collect::<Vec<_>>().join(", ")
 }
 
 /// HEAD, and whether the tree differs from it; the report itself may.

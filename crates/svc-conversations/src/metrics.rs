@@ -31,6 +31,7 @@ pub(crate) struct Instruments {
     queued: Counter,
     attempts: Counter,
     orphans: Counter,
+    duplicates: Counter,
     window_refusals: Counter,
     fenced: Counter,
     steps_taken: Counter,
@@ -46,6 +47,21 @@ struct Statuses {
     delivered: Counter,
     read: Counter,
     failed: Counter,
+}
+
+impl Statuses {
+    fn new(metrics: &Metrics) -> Self {
+        let status = |status: &str| {
+            let help = "Statuses of sent messages, as Meta told them";
+            metrics.counter("frontdesk_statuses_total", help, &[("status", status)])
+        };
+        Self {
+            sent: status("sent"),
+            delivered: status("delivered"),
+            read: status("read"),
+            failed: status("failed"),
+        }
+    }
 }
 
 struct Sends {
@@ -120,10 +136,6 @@ impl Instruments {
                 "Ends of attempts to send, and of messages that could not be sent, by outcome";
             metrics.counter("frontdesk_sends_total", help, &[("outcome", outcome)])
         };
-        let status = |status: &str| {
-            let help = "Statuses of sent messages, as Meta told them";
-            metrics.counter("frontdesk_statuses_total", help, &[("status", status)])
-        };
         let step = |outcome: &str| {
             let help = "Steps of flows; after a failed one the fallback is taken";
             metrics.counter("frontdesk_flow_steps_total", help, &[("outcome", outcome)])
@@ -145,6 +157,10 @@ impl Instruments {
             ),
             queued: one("frontdesk_messages_queued_total", "Messages to be sent"),
             attempts: one("frontdesk_send_attempts_total", "Attempts to send begun"),
+            duplicates: one(
+                "frontdesk_duplicate_events_total",
+                "Events that came again after they had been taken, and had no effect",
+            ),
             orphans: one(
                 "frontdesk_orphan_statuses_total",
                 "Statuses that came before their message was known",
@@ -156,12 +172,7 @@ impl Instruments {
             fenced: metrics.fenced("conversations"),
             steps_taken: step("taken"),
             steps_failed: step("failed"),
-            statuses: Statuses {
-                sent: status("sent"),
-                delivered: status("delivered"),
-                read: status("read"),
-                failed: status("failed"),
-            },
+            statuses: Statuses::new(metrics),
             sends: Sends {
                 accepted: send("accepted"),
                 rejected: send("rejected"),
@@ -202,8 +213,13 @@ impl Instruments {
     /// The writer has answered.
     pub(crate) fn answered(&self, answers: &[Answer]) {
         for answer in answers {
-            let Answer::Rejected(rejection, _) = answer else {
-                continue;
+            let rejection = match answer {
+                Answer::Rejected(rejection, _) => rejection,
+                Answer::Duplicate => {
+                    self.duplicates.inc();
+                    continue;
+                }
+                _ => continue,
             };
             let reason = refuse::reason(rejection);
             if reason == "WINDOW_CLOSED" {

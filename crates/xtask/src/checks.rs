@@ -2,13 +2,18 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use crate::tools::{cargo, cargo_tool, grpcurl, pip, run, target_dir, test_servers};
+use crate::watchdog::Watchdog;
 
 /// Version of cargo-deny that CI installs.
 const CARGO_DENY: &str = "0.20.2";
+
+/// Longest that building and running all tests may take: several times what they need on 2 cores.
+const TESTS_WITHIN: Duration = Duration::from_secs(3_000);
 
 /// Everything CI runs.
 pub(crate) fn ci() -> anyhow::Result<()> {
@@ -68,6 +73,7 @@ pub(crate) fn test() -> anyhow::Result<()> {
         .spawn()
         .context("cargo test: cannot start")?;
     let output = child.stdout.take().context("cargo test has no output")?;
+    let watchdog = Watchdog::over(child.id(), "tests", TESTS_WITHIN);
     let mut total = Total::default();
     for line in BufReader::new(output).lines() {
         let line = line?;
@@ -76,6 +82,7 @@ pub(crate) fn test() -> anyhow::Result<()> {
         }
     }
     let status = child.wait()?;
+    drop(watchdog);
     println!("\n{} passed, {} failed", total.passed, total.failed);
     anyhow::ensure!(
         total.ignored == 0,

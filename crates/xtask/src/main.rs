@@ -5,6 +5,7 @@ mod checks;
 mod cluster;
 mod survive;
 mod tools;
+mod watchdog;
 
 use std::process::ExitCode;
 

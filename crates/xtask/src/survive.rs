@@ -4,12 +4,18 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
 use crate::tools::{cargo, root, run, target_dir, test_servers};
+use crate::watchdog::run_within;
+
+/// Longest that one seed of the short form and of the long one may take: several times what it needs.
+const QUICK_WITHIN: Duration = Duration::from_secs(1_500);
+const FULL_WITHIN: Duration = Duration::from_secs(3 * 3_600);
 
 /// What to run.
 #[derive(Debug, ClapArgs)]
@@ -115,7 +121,12 @@ pub(crate) fn survive(args: &Args) -> anyhow::Result<()> {
         command.arg("--mutants").arg(tried);
     }
     command.args(["--commit", &commit()?]);
-    run("survive", &mut command)
+    let limit = if args.full { FULL_WITHIN } else { QUICK_WITHIN };
+    run_within(
+        "survive",
+        &mut command,
+        limit * u32::try_from(args.seeds.max(1))?,
+    )
 }
 
 fn harness(own: &Path, program: &Path) -> Command {

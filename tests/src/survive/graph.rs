@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub use self::script::{Answer, Script};
 use self::wire::{drip, error, read_request, say, templates};
-use super::history::{History, Item, Op, Outcome};
+use super::history::{Item, Op, Outcome};
 use super::meta::{Line, Meta, StatusWords};
 
 /// The Graph API. Cheap to clone.
@@ -28,9 +28,10 @@ pub struct Graph(Arc<Inner>);
 struct Inner {
     script: Mutex<Script>,
     random: Mutex<StdRng>,
-    history: History,
+    /// Whom statuses are told through, and where everything is written down, for a number that has
+    /// nobody of its own.
     meta: Meta,
-    lines: Mutex<BTreeMap<String, Line>>,
+    lines: Mutex<BTreeMap<String, (Line, Meta)>>,
     accepted: AtomicU64,
     open: AtomicUsize,
     telling: AtomicUsize,
@@ -55,14 +56,13 @@ impl Graph {
     ///
     /// # Panics
     /// When the address is taken.
-    pub async fn start(address: &str, seed: u64, meta: Meta, history: History) -> Self {
+    pub async fn start(address: &str, seed: u64, meta: Meta) -> Self {
         let listener = TcpListener::bind(address)
             .await
             .expect("the address is free");
         let graph = Self(Arc::new(Inner {
             script: Mutex::default(),
             random: Mutex::new(StdRng::seed_from_u64(seed)),
-            history,
             meta,
             lines: Mutex::default(),
             accepted: AtomicU64::new(0),
@@ -84,8 +84,20 @@ impl Graph {
 
     /// Knows a number.
     pub fn add_line(&self, line: &Line) {
+        self.add_line_of(line, self.0.meta.clone());
+    }
+
+    /// Knows a number whose statuses are told, and whose messages are written down, elsewhere.
+    pub fn add_line_of(&self, line: &Line, meta: Meta) {
         let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.insert(line.number.clone(), line.clone());
+        lines.insert(line.number.clone(), (line.clone(), meta));
+    }
+
+    /// Where what concerns a number is written down.
+    fn record(&self, number: &str, outcome: Outcome, op: Op) {
+        let line = self.line(number);
+        let meta = line.map_or_else(|| self.0.meta.clone(), |(_, meta)| meta);
+        meta.history().record("graph", outcome, op);
     }
 
     /// From now on acts so.
@@ -181,10 +193,10 @@ impl Graph {
         if let Answer::Error(status, code) = answer {
             let op = Op::Refused {
                 intent: wanted.intent,
-                number: wanted.number,
+                number: wanted.number.clone(),
                 code,
             };
-            self.0.history.record("graph", Outcome::Fail, op);
+            self.record(&wanted.number, Outcome::Fail, op);
             return say(socket, status, error(code).to_string().as_bytes())
                 .await
                 .is_ok();
@@ -232,7 +244,7 @@ impl Graph {
             answer: format!("{answer:?}"),
             category: category(wanted.template).to_owned(),
         };
-        self.0.history.record("graph", Outcome::Ok, op);
+        self.record(&wanted.number, Outcome::Ok, op);
         wamid
     }
 
@@ -273,7 +285,7 @@ impl Graph {
         said.is_ok()
     }
 
-    fn line(&self, number: &str) -> Option<Line> {
+    fn line(&self, number: &str) -> Option<(Line, Meta)> {
         let lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.get(number).cloned()
     }
@@ -284,7 +296,7 @@ impl Graph {
         if self.roll(script.never) {
             return;
         }
-        let Some(line) = self.line(&wanted.number) else {
+        let Some((line, meta)) = self.line(&wanted.number) else {
             return;
         };
         let mut order = vec!["sent", "delivered"];
@@ -309,23 +321,20 @@ impl Graph {
                 status: status.to_owned(),
                 intent: wanted.intent.clone(),
             };
-            let change = self.0.meta.status(&line, &wanted.to, &words);
-            let body = self
-                .0
-                .meta
-                .body(vec![(line.waba.clone(), change)], vec![item]);
+            let change = meta.status(&line, &wanted.to, &words);
+            let body = meta.body(vec![(line.waba.clone(), change)], vec![item]);
             self.0.telling.fetch_add(1, Ordering::Relaxed);
             if script.early == 100 {
-                self.0.meta.deliver(&body).await;
+                meta.deliver(&body).await;
                 self.0.telling.fetch_sub(1, Ordering::Relaxed);
                 continue;
             }
             let again = self.roll(script.doubled);
-            let graph = self.clone();
+            let (graph, meta) = (self.clone(), meta.clone());
             let told = tokio::spawn(async move {
-                graph.0.meta.deliver(&body).await;
+                meta.deliver(&body).await;
                 if again {
-                    graph.0.meta.deliver(&body).await;
+                    meta.deliver(&body).await;
                 }
                 graph.0.telling.fetch_sub(1, Ordering::Relaxed);
             });

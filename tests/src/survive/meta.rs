@@ -72,6 +72,23 @@ impl Meta {
         }))
     }
 
+    /// The same doors, for somebody with a history of their own.
+    pub fn of_another(&self, history: History) -> Self {
+        Self(Arc::new(Inner {
+            client: self.0.client.clone(),
+            doors: self.0.doors.clone(),
+            history,
+            posts: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
+            waiting_for_recovery: Mutex::default(),
+        }))
+    }
+
+    /// Where its deliveries are written down.
+    pub fn history(&self) -> &History {
+        &self.0.history
+    }
+
     /// Deliveries under way.
     pub fn in_flight(&self) -> usize {
         self.0.open.load(Ordering::Relaxed)

@@ -165,6 +165,13 @@ impl Subject for Replicated {
         self.cluster.grpc(service)
     }
 
+    fn metrics(&self) -> Vec<String> {
+        let nodes = self.cluster.nodes().iter();
+        nodes
+            .map(|node| format!("{}/metrics", node.admin()))
+            .collect()
+    }
+
     fn token(&self, who: &str) -> String {
         if who == "operator" {
             return self.cluster.secret("operator_token");

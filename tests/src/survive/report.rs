@@ -310,7 +310,7 @@ impl Report {
             };
             let _ = writeln!(out, "| {name} | {words} | {asked} | {times} |");
         }
-        out.push_str("\nNot checked here: I32, I33 and I37, see the rows that are not run.\n\n");
+        out.push_str("\nNot checked here: I33, see the rows that are not run.\n\n");
     }
 
     fn resources(&self, out: &mut String) {

@@ -119,6 +119,8 @@ pub struct Run {
     pub facts: Facts,
     /// Broken promises found by measuring.
     pub measured: Vec<Violation>,
+    /// How many things a measured promise was held against.
+    asked: BTreeMap<String, usize>,
     /// For the report.
     pub notes: Vec<String>,
     /// Why it proves nothing.
@@ -215,7 +217,7 @@ impl Run {
             proxies.push(proxy);
         }
         let meta = Meta::new(doors, history.clone());
-        let graph = Graph::start(&graph_address, seed, meta.clone(), history.clone()).await;
+        let graph = Graph::start(&graph_address, seed, meta.clone()).await;
         let mut run = Self {
             folder: folder.to_owned(),
             subject: Arc::new(Mutex::new(subject)),
@@ -231,6 +233,7 @@ impl Run {
                 ..Facts::default()
             },
             measured: Vec::new(),
+            asked: BTreeMap::new(),
             notes: Vec::new(),
             void: None,
             disk,

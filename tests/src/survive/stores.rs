@@ -1,5 +1,6 @@
 //! What the stores say, read through the public API.
 
+use lib_platform::AuthorizedChannel;
 use lib_proto::billing::billing_service_client::BillingServiceClient;
 use lib_proto::billing::{
     GetProgressRequest, GetStatementRequest, Journal, ListJournalsRequest, Statement,
@@ -58,26 +59,39 @@ pub struct Stores {
 
 /// Clients of one installation.
 pub struct Reader {
-    conversations: ConversationServiceClient<lib_platform::AuthorizedChannel>,
-    ingress: IngressServiceClient<lib_platform::AuthorizedChannel>,
-    parked: IngressServiceClient<lib_platform::AuthorizedChannel>,
-    routing: RoutingServiceClient<lib_platform::AuthorizedChannel>,
-    billing: BillingServiceClient<lib_platform::AuthorizedChannel>,
+    conversations: ConversationServiceClient<AuthorizedChannel>,
+    ingress: IngressServiceClient<AuthorizedChannel>,
+    parked: IngressServiceClient<AuthorizedChannel>,
+    routing: RoutingServiceClient<AuthorizedChannel>,
+    billing: BillingServiceClient<AuthorizedChannel>,
 }
 
 impl Reader {
     /// A reader of what the tenant's administrator may see.
     pub fn new(subject: &dyn Subject) -> Self {
         let admin = |service: &str| subject.channel(service, "admin");
+        let operator = || subject.channel("ingress", "operator");
+        let (conversations, routing, billing) =
+            (admin("conversations"), admin("routing"), admin("billing"));
+        Self::over(conversations, operator(), operator(), routing, billing)
+    }
+
+    /// A reader of what those may see who are known on these channels. The inbox is the operator's
+    /// alone; what is parked, each tenant may ask for.
+    pub fn over(
+        conversations: AuthorizedChannel,
+        inbox: AuthorizedChannel,
+        parked: AuthorizedChannel,
+        routing: AuthorizedChannel,
+        billing: AuthorizedChannel,
+    ) -> Self {
         Self {
-            conversations: ConversationServiceClient::new(admin("conversations"))
+            conversations: ConversationServiceClient::new(conversations)
                 .max_decoding_message_size(MAX_BYTES),
-            ingress: IngressServiceClient::new(subject.channel("ingress", "operator")),
-            parked: IngressServiceClient::new(subject.channel("ingress", "operator"))
-                .max_decoding_message_size(MAX_BYTES),
-            routing: RoutingServiceClient::new(admin("routing")),
-            billing: BillingServiceClient::new(admin("billing"))
-                .max_decoding_message_size(MAX_BYTES),
+            ingress: IngressServiceClient::new(inbox),
+            parked: IngressServiceClient::new(parked).max_decoding_message_size(MAX_BYTES),
+            routing: RoutingServiceClient::new(routing),
+            billing: BillingServiceClient::new(billing).max_decoding_message_size(MAX_BYTES),
         }
     }
 

@@ -41,6 +41,8 @@ pub trait Subject: Send {
     fn doors(&self) -> Vec<String>;
     /// `http://host:port` of a service's gRPC.
     fn service(&self, service: &str) -> String;
+    /// Where each process shows its metrics.
+    fn metrics(&self) -> Vec<String>;
     /// The credential of `admin`, `operator` or an agent.
     fn token(&self, who: &str) -> String;
     /// Starts a part that does not run, and waits until it does. `failpoints` as
@@ -170,6 +172,10 @@ impl Subject for AllInOne {
 
     fn service(&self, _service: &str) -> String {
         format!("http://{}", self.at.grpc)
+    }
+
+    fn metrics(&self) -> Vec<String> {
+        vec![format!("http://{}/metrics", self.at.admin)]
     }
 
     fn token(&self, who: &str) -> String {

@@ -95,12 +95,20 @@ pub const INVARIANTS: [(&str, &str); 32] = [
 ];
 
 /// Invariants checked by the run itself, from measurements.
-pub const MEASURED: [(&str, &str); 2] = [
+pub const MEASURED: [(&str, &str); 4] = [
     (
         "I31",
         "descriptors return to where they were after the load, within the slack shown; Graph is asked at most 1.6 times a message",
     ),
+    (
+        "I32",
+        "no answer to one tenant holds a customer, an id or bytes of another",
+    ),
     ("I36", "a stop ends cleanly within 10 s"),
+    (
+        "I37",
+        "metrics agree with what happened: received, sent, parked, duplicates, refused signatures",
+    ),
 ];
 
 /// One broken promise.

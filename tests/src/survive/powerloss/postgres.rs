@@ -15,6 +15,8 @@ use super::{Disk, Found};
 /// Writers at once, and how long they write.
 const WRITERS: u64 = 4;
 const WRITING: Duration = Duration::from_millis(2_500);
+/// Longest wait for one answer, and for killed processes to be gone.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Writes with `fsync` so, takes the power away, and counts what is gone.
 ///
@@ -145,8 +147,13 @@ fn kill(server: &mut Child, data: &Path) -> anyhow::Result<()> {
             .status();
     }
     server.wait()?;
+    let since = Instant::now();
     for child in children.split_whitespace() {
         while Path::new(&format!("/proc/{child}/exe")).exists() {
+            ensure!(
+                since.elapsed() < PATIENCE,
+                "process {child} of a killed PostgreSQL is still there"
+            );
             std::thread::park_timeout(Duration::from_millis(5));
         }
     }
@@ -189,6 +196,11 @@ impl Client {
     }
 
     async fn answer(&mut self) -> anyhow::Result<u64> {
+        let answer = tokio::time::timeout(PATIENCE, self.read_answer()).await;
+        answer.context("PostgreSQL has taken a statement and does not answer")?
+    }
+
+    async fn read_answer(&mut self) -> anyhow::Result<u64> {
         let mut number = 0;
         loop {
             let kind = self.0.read_u8().await?;

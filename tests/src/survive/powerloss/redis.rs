@@ -14,6 +14,8 @@ use super::{Disk, Found};
 /// Writers at once, and how long they write.
 const WRITERS: usize = 4;
 const WRITING: Duration = Duration::from_millis(2_500);
+/// Longest wait for one answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Writes with `appendfsync` so, takes the power away, and counts what is gone.
 ///
@@ -101,7 +103,8 @@ async fn ask(address: &str, command: &str) -> anyhow::Result<Vec<u8>> {
     let mut socket = TcpStream::connect(address).await?;
     socket.write_all(command.as_bytes()).await?;
     let mut answer = vec![0; 256];
-    let read = socket.read(&mut answer).await?;
+    let read = tokio::time::timeout(PATIENCE, socket.read(&mut answer)).await;
+    let read = read.context("Redis has taken a command and does not answer")??;
     answer.truncate(read);
     Ok(answer)
 }
@@ -141,8 +144,8 @@ async fn write(address: String, writer: usize, until: Instant) -> Vec<(Instant, 
         if socket.write_all(command.as_bytes()).await.is_err() {
             break;
         }
-        match socket.read(&mut answer).await {
-            Ok(read) if read > 0 && answer[0] == b'$' => {
+        match tokio::time::timeout(PATIENCE, socket.read(&mut answer)).await {
+            Ok(Ok(read)) if read > 0 && answer[0] == b'$' => {
                 let text = String::from_utf8_lossy(&answer[..read]).into_owned();
                 let id = text.lines().nth(1).unwrap_or_default().to_owned();
                 confirmed.push((Instant::now(), id));

@@ -193,6 +193,7 @@ impl Run {
         let all = checker::check(&history, &stores, &self.facts);
         let mut exercised = checker::exercised(&history, &stores, &self.facts);
         exercised.extend([("I31".to_owned(), 1), ("I36".to_owned(), self.stops)]);
+        exercised.append(&mut self.asked);
         let late = all
             .into_iter()
             .filter(|one| ["I9", "I34", "I35"].contains(&one.invariant));
@@ -248,6 +249,11 @@ impl Run {
     pub fn broken(&mut self, invariant: &'static str, seen: impl Into<String>) {
         let seen = seen.into();
         self.measured.push(Violation { invariant, seen });
+    }
+
+    /// Notes how many things a measured promise was held against.
+    pub fn asked(&mut self, invariant: &str, times: usize) {
+        *self.asked.entry(invariant.to_owned()).or_default() += times;
     }
 
     /// I36.

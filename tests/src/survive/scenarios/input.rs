@@ -136,23 +136,7 @@ pub(super) async fn poison(plan: Plan, name: &str, row: &str) -> anyhow::Result<
     load(&mut run, 8, 2, Duration::from_secs(2));
     for round in 0..plan.pick(2, 10) {
         for (kind, text) in poisons(round).into_iter().enumerate() {
-            let (line, customer) = fresh(&mut run, 20_000 + round * 100 + kind as u64);
-            let wamid = format!("wamid.IN{customer}.0");
-            let good = run.meta.text_body(&line, &customer, &wamid, "Hi");
-            let mark = format!("MARK{round}x{kind}");
-            let bad = text.replace("MARK", &mark);
-            // Before its sibling, in the same change.
-            let with = good
-                .text
-                .replacen("\"messages\":[", &format!("\"messages\":[{bad},"), 1);
-            let mut items = good.items.clone();
-            items.push(Item::Poison { mark });
-            let body = Body {
-                id: good.id,
-                text: with,
-                items,
-            };
-            run.meta.deliver(&body).await;
+            poisoned(&mut run, round, kind as u64, &text).await;
         }
         if round == 0 {
             let part = part(&run, "ingress");
@@ -162,6 +146,36 @@ pub(super) async fn poison(plan: Plan, name: &str, row: &str) -> anyhow::Result<
     run.wait_for_customers().await;
     replay(&mut run).await?;
     run.finish(name, row).await
+}
+
+/// Delivers an unreadable item beside a good one.
+async fn poisoned(run: &mut Run, round: u64, kind: u64, text: &str) -> Body {
+    let (line, customer) = fresh(run, 20_000 + round * 100 + kind);
+    let wamid = format!("wamid.IN{customer}.0");
+    let good = run.meta.text_body(&line, &customer, &wamid, "Hi");
+    let mark = format!("MARK{round}x{kind}");
+    let bad = text.replace("MARK", &mark);
+    // Before its sibling, in the same change.
+    let with = good
+        .text
+        .replacen("\"messages\":[", &format!("\"messages\":[{bad},"), 1);
+    let mut items = good.items.clone();
+    items.push(Item::Poison { mark });
+    let body = Body {
+        id: good.id,
+        text: with,
+        items,
+    };
+    run.meta.deliver(&body).await;
+    body
+}
+
+/// One unreadable item beside a good one, and forged copies of both.
+pub(super) async fn odd_ones(run: &mut Run, round: u64) {
+    let kinds = poisons(round);
+    let kind = round as usize % kinds.len();
+    let body = poisoned(run, round, kind as u64, &kinds[kind]).await;
+    forged(run, &body).await;
 }
 
 /// Items that cannot be taken in, as raw JSON; `MARK` tells them apart.

@@ -8,6 +8,7 @@ mod input;
 mod network;
 mod power;
 mod servers;
+mod tenants;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -81,7 +82,7 @@ macro_rules! scenario {
 }
 
 /// All scenarios, in the order they run.
-pub const ALL: [Scenario; 21] = [
+pub const ALL: [Scenario; 22] = [
     scenario!(
         "kills",
         "E2",
@@ -227,6 +228,14 @@ pub const ALL: [Scenario; 21] = [
         "agents of every kind while routing dies at its places"
     ),
     scenario!(
+        "neighbours",
+        "I32, I37",
+        ONE,
+        BOTH,
+        tenants::neighbours,
+        "two tenants with queues and agents of the same names: each sees its own; the metrics agree with what happened"
+    ),
+    scenario!(
         "power",
         "E8, E9, E10",
         ONE,
@@ -267,4 +276,4 @@ fn part(run: &Run, role: &str) -> String {
         .unwrap_or_default()
 }
 
-pub use power::{Proof, proofs};
+pub use power::{PROOFS, Proof, proofs};

@@ -115,32 +115,50 @@ pub struct Proof {
     pub holds: bool,
 }
 
-/// Redis, PostgreSQL and the embedded stores, flushed and not flushed.
+/// What [`proofs`] is called where scenarios are named.
+pub const PROOFS: &str = "stores-alone";
+/// Longest that one loss of power on one store takes: each takes seconds.
+const PROOF_WITHIN: Duration = Duration::from_secs(240);
+
+/// Redis, PostgreSQL and the embedded stores, flushed and not flushed. `tell` hears of each at once.
 ///
 /// # Errors
-/// When a server cannot be started.
-pub async fn proofs(plan: &Plan) -> anyhow::Result<Vec<Proof>> {
+/// When a server cannot be started or does not answer, with the name of what was tried.
+pub async fn proofs(plan: &Plan, tell: impl Fn(&Proof)) -> anyhow::Result<Vec<Proof>> {
     let mut proofs = Vec::new();
     for (fsync, wanted) in [("always", "none"), ("everysec", "1200"), ("no", "some")] {
         let folder = plan.folder.join(format!("redis-{fsync}"));
-        let confirmed = crate::survive::powerloss::redis::run(&folder, fsync).await?;
-        proofs.push(judge(
-            format!("Redis, appendfsync {fsync}"),
-            confirmed,
-            wanted,
-        ));
+        let what = format!("Redis, appendfsync {fsync}");
+        let found = in_time(&what, powerloss::redis::run(&folder, fsync)).await?;
+        let proof = judge(what, found, wanted);
+        tell(&proof);
+        proofs.push(proof);
     }
     for (fsync, wanted) in [("on", "none"), ("off", "some")] {
         let folder = plan.folder.join(format!("postgres-{fsync}"));
-        let confirmed = crate::survive::powerloss::postgres::run(&folder, fsync).await?;
-        proofs.push(judge(
-            format!("PostgreSQL, fsync {fsync}"),
-            confirmed,
-            wanted,
-        ));
+        let what = format!("PostgreSQL, fsync {fsync}");
+        let found = in_time(&what, powerloss::postgres::run(&folder, fsync)).await?;
+        let proof = judge(what, found, wanted);
+        tell(&proof);
+        proofs.push(proof);
     }
-    proofs.push(lying_disk(plan).await?);
+    let what = "embedded, on a disk that lies about flushing".to_owned();
+    let found = in_time(&what, lying_disk(plan)).await?;
+    let proof = judge(what, found, "some");
+    tell(&proof);
+    proofs.push(proof);
     Ok(proofs)
+}
+
+/// A store that hangs must end the session with its name, not keep it for ever.
+async fn in_time(
+    what: &str,
+    loss: impl Future<Output = anyhow::Result<powerloss::Found>>,
+) -> anyhow::Result<powerloss::Found> {
+    let found = tokio::time::timeout(PROOF_WITHIN, loss).await;
+    found
+        .with_context(|| format!("{what}: did not end within {} s", PROOF_WITHIN.as_secs()))?
+        .with_context(|| what.to_owned())
 }
 
 fn judge(what: String, found: powerloss::Found, wanted: &str) -> Proof {
@@ -167,7 +185,7 @@ fn judge(what: String, found: powerloss::Found, wanted: &str) -> Proof {
 }
 
 /// The whole installation on a disk that says it has flushed and has not: the checker must see it.
-async fn lying_disk(plan: &Plan) -> anyhow::Result<Proof> {
+async fn lying_disk(plan: &Plan) -> anyhow::Result<powerloss::Found> {
     let setup = Setup {
         disk: true,
         disk_lies: true,
@@ -189,16 +207,11 @@ async fn lying_disk(plan: &Plan) -> anyhow::Result<Proof> {
     let lost = found.iter().filter(|one| one.invariant == "I1").count() as u64;
     let counts = checker::count(&history, &stores);
     run.abandon();
-    let found = powerloss::Found {
+    Ok(powerloss::Found {
         confirmed: counts.posts.1 as u64,
         lost,
         span_millis: 0,
-    };
-    Ok(judge(
-        "embedded, on a disk that lies about flushing".to_owned(),
-        found,
-        "some",
-    ))
+    })
 }
 
 #[cfg(test)]
