@@ -8,6 +8,7 @@ mod cluster;
 mod config;
 mod conversation;
 mod demo;
+mod flow_calls;
 mod flow_lab;
 mod flow_replay;
 mod flow_versions;

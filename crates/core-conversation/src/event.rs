@@ -261,6 +261,29 @@ pub enum Told {
     TimedOut(u64),
     /// The message of this effect could not be sent.
     SendFailed(String),
+    /// The call it waited for came to something.
+    Called {
+        /// The wait.
+        wait: u64,
+        /// What came of it.
+        called: Called,
+    },
+}
+
+/// What came of a call that a flow asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Called {
+    /// The other system answered.
+    Answered {
+        /// Its HTTP status.
+        status: u16,
+        /// What the flow keeps of the answer, in its order; absent when that was not in it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        saved: Option<Vec<String>>,
+    },
+    /// There was no answer, for this reason.
+    Failed(String),
 }
 
 /// What a later message does to an earlier one.

@@ -16,10 +16,10 @@ mod session;
 mod state;
 
 pub use decide::{
-    AttemptOutcome, Decision, Effect, FlowInput, FlowStep, Input, Policy, Rejection, RoutingRecord,
-    Seen, Sender, StepOutcome, StepResult, decide,
+    AttemptOutcome, Decision, Effect, FlowCall, FlowInput, FlowStep, Input, Policy, Rejection,
+    RoutingRecord, Seen, Sender, StepOutcome, StepResult, decide,
 };
-pub use event::{Change, Event, SendOutcome, Told};
+pub use event::{Called, Change, Event, SendOutcome, Told};
 pub use history::{History, HistoryError};
 pub use message::{Direction, Message, MessageKind, SendState};
 pub use session::Session;

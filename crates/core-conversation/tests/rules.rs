@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use core_conversation::{
-    AttemptOutcome, Conversation, Effect, Event, FlowInput, FlowWait, History, Input, Message,
-    Policy, Rejection, RoutingRecord, Seen, SendOutcome, SendState, Sender, Session, Stage,
-    StepOutcome, StepResult, decide, invariants,
+    AttemptOutcome, Called, Conversation, Effect, Event, FlowInput, FlowWait, History, Input,
+    Message, Policy, Rejection, RoutingRecord, Seen, SendOutcome, SendState, Sender, Session,
+    Stage, StepOutcome, StepResult, decide, invariants,
 };
 use core_types::{
     AgentId, ContactIdentity, ContactKey, Content, ConversationId, DeliveryStatus, Echo,
@@ -689,4 +689,65 @@ fn outcomes_are_stored_as_they_were() {
     // Words in the log are for ever.
     let unknown = serde_json::to_string(&SendOutcome::Unknown).unwrap();
     assert_eq!(unknown, r#"{"outcome":"unknown"}"#);
+}
+
+#[test]
+fn only_the_call_a_flow_waits_for_is_told_to_it() {
+    let mut bench = Bench::new();
+    let engagement = |bench: &Bench| bench.conversation.engagement.clone().unwrap().id;
+    let called = |bench: &Bench, engagement: &EngagementId, wait| {
+        let input = Input::Called {
+            engagement: engagement.clone(),
+            wait,
+            called: Called::Answered {
+                status: 200,
+                saved: None,
+            },
+        };
+        let decision = decide(&bench.conversation, &input, None, &bench.policy, bench.now).unwrap();
+        assert!(decision.events.is_empty());
+        decision.step.map(|step| step.input)
+    };
+    bench.says_to_flow(Vec::new());
+    let open = engagement(&bench);
+    let told = called(&bench, &open, 1);
+    assert!(
+        matches!(told, Some(FlowInput::Called { wait: 1, .. })),
+        "{told:?}"
+    );
+    assert_eq!(called(&bench, &open, 2), None);
+    let other = EngagementId::new("eng-other").unwrap();
+    assert_eq!(called(&bench, &other, 1), None);
+    // Once people have it, the flow is told nothing.
+    let mut queued = Bench::new();
+    queued.says();
+    let open = engagement(&queued);
+    assert_eq!(called(&queued, &open, 1), None);
+}
+
+#[test]
+fn a_call_is_asked_for_beside_the_events_and_only_with_a_wait() {
+    let mut bench = Bench::new();
+    let input = bench.inbound(Some("guide"), false, bench.now);
+    let first = decide(&bench.conversation, &input, None, &bench.policy, bench.now).unwrap();
+    let step_of = first.step.unwrap();
+    let call = Effect::Call {
+        request: b"GET".to_vec(),
+        patience: MINUTE,
+    };
+    let after = |wait| {
+        let result = Input::Step(StepResult {
+            input: step_of.input.clone(),
+            message: step_of.message.clone(),
+            outcome: step(vec![("1.0".to_owned(), call.clone())], wait),
+        });
+        let decided = decide(&first.conversation, &result, None, &bench.policy, bench.now);
+        decided.unwrap().calls
+    };
+    let asked = after(Some(FlowWait { id: 1, until: None }));
+    assert_eq!(
+        (asked.len(), asked[0].wait, asked[0].request.as_slice()),
+        (1, 1, &b"GET"[..])
+    );
+    assert!(after(None).is_empty());
 }

@@ -19,10 +19,12 @@ use crate::problem::Problem;
 use crate::scope::{Scope, ValueField, ValueKey, Variable};
 
 mod assignment;
+mod call;
 mod condition;
 mod node;
 mod question;
 
+pub(crate) use self::call::{Body, Call, Template};
 pub(crate) use self::condition::{is_below_zero, number};
 pub(crate) use self::node::{
     Assigned, Assignments, Exit, Message, Node, Pause, Question, Rule, Segment, Source, Switch,
@@ -181,10 +183,14 @@ impl Compiler<'_> {
     /// Lets questions keep what something reads.
     fn keep(&self, nodes: &mut [Node]) {
         for (position, node) in (0..).zip(nodes) {
-            if let Node::Collect(question) = node {
-                let used = |field| self.used.contains(&ValueKey { position, field });
-                question.keep_value = used(ValueField::Value);
-                question.keep_text = used(ValueField::Text);
+            let used = |field| self.used.contains(&ValueKey { position, field });
+            match node {
+                Node::Collect(question) => {
+                    question.keep_value = used(ValueField::Value);
+                    question.keep_text = used(ValueField::Text);
+                }
+                Node::Call(call) => call.keep_status = used(ValueField::Status),
+                _ => {}
             }
         }
     }
@@ -215,6 +221,7 @@ impl Compiler<'_> {
                 next: self.exit(widget, "next")?,
                 message: Some(self.exit(widget, "message")?).filter(|exit| exit.target.is_some()),
             }),
+            Settings::HttpCall(settings) => Node::Call(Box::new(self.call(widget, settings)?)),
             Settings::End => Node::End {
                 label: label(widget, "ended"),
             },
@@ -404,6 +411,11 @@ pub(crate) fn too_many_expressions(definition: &Definition) -> Option<Problem> {
         .map(|widget| match &widget.settings {
             Settings::Condition(condition) => condition.branches.len(),
             Settings::SetVariables(settings) => settings.set.len(),
+            Settings::HttpCall(settings) => {
+                let texts = settings.texts();
+                let texts = texts.iter().map(|(_, text)| in_text(text));
+                texts.sum::<usize>() + settings.save.len()
+            }
             _ => 0,
         })
         .sum();

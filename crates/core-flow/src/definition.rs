@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::parse::FORMAT;
 
 mod accept;
+mod call;
 mod condition;
 mod hours;
 mod part;
@@ -14,6 +15,7 @@ mod translation;
 mod variable;
 
 pub use self::accept::Accept;
+pub use self::call::{Header, HttpCall, Method, Saving};
 pub(crate) use self::condition::Compared;
 pub use self::condition::{Branch, Comparison, Condition, Operator};
 pub use self::hours::{BusinessHours, Closure, Opening, Weekday};
@@ -83,6 +85,8 @@ pub enum Settings {
     Split(Split),
     /// `wait`: lets time pass. Exits `next`, `message`.
     Wait(Pause),
+    /// `http_call`: asks another system. Exits `next`, `failed`, `timeout`.
+    HttpCall(Box<HttpCall>),
     /// `end`: the flow's part is over, and nobody else has one. No exits.
     End,
     /// `route_to`: hands the engagement to a queue, which ends the flow's part. No exits.
@@ -100,6 +104,7 @@ impl Settings {
             | Self::Condition(_)
             | Self::BusinessHours(_)
             | Self::Split(_)
+            | Self::HttpCall(_)
             | Self::End
             | Self::RouteTo(_) => false,
         }
@@ -116,6 +121,7 @@ impl Settings {
             Self::BusinessHours(_) => "business_hours",
             Self::Split(_) => "split",
             Self::Wait(_) => "wait",
+            Self::HttpCall(_) => "http_call",
             Self::End => "end",
             Self::RouteTo(_) => "route_to",
         }
@@ -308,6 +314,7 @@ impl Serialize for Widget {
             Settings::BusinessHours(settings) => fields.serialize_field("settings", settings)?,
             Settings::Split(settings) => fields.serialize_field("settings", settings)?,
             Settings::Wait(settings) => fields.serialize_field("settings", settings)?,
+            Settings::HttpCall(settings) => fields.serialize_field("settings", settings)?,
             Settings::SendMedia(settings) => fields.serialize_field("settings", settings)?,
             Settings::CollectInput(settings) => fields.serialize_field("settings", settings)?,
             Settings::Condition(settings) => fields.serialize_field("settings", settings)?,

@@ -4,7 +4,7 @@
 use core_types::Timestamp;
 
 use crate::answer::Answer;
-use crate::compile::{CompiledFlow, Exit, Node, Pause, Question};
+use crate::compile::{Call, CompiledFlow, Exit, Node, Pause, Question};
 use crate::run::Run;
 use crate::session::{Session, SessionError, State, Waiting};
 use crate::step::{EffectKey, Facts, Failure, Input, Step, Wait};
@@ -25,12 +25,7 @@ pub fn advance<'f>(
 ) -> Result<Step<'f>, Failure> {
     let outside = (facts, now);
     let Some(bytes) = session else {
-        return match input {
-            Input::Start(_) => Run::new(flow, outside, 1, Waiting::default()).play(&flow.entry),
-            Input::Message(_) | Input::TimedOut { .. } | Input::SendFailed { .. } => Err(
-                Failure::Invalid("there is no session yet: the first input must be a start".into()),
-            ),
-        };
+        return begin(flow, input, outside);
     };
     let session = Session::decode(bytes)?;
     if session.version != flow.version {
@@ -45,6 +40,7 @@ pub fn advance<'f>(
     let here = match flow.nodes.get(usize::from(waiting.widget)) {
         Some(Node::Collect(question)) => Here::Question(question),
         Some(Node::Pause(pause)) => Here::Pause(pause),
+        Some(Node::Call(call)) => Here::Call(call),
         _ => return Err(SessionError::Bad("position").into()),
     };
     let sprint = session.sprint;
@@ -67,17 +63,24 @@ pub fn advance<'f>(
                     message: Some(exit),
                     ..
                 }) => Run::new(flow, outside, next, waiting).play(exit),
-                Here::Pause(_) => Ok(unchanged(bytes, Some(wait))),
+                Here::Pause(_) | Here::Call(_) => Ok(unchanged(bytes, Some(wait))),
             },
         },
         Input::TimedOut { wait: over } if *over == sprint => {
-            let exit = match here {
-                Here::Question(question) => &question.timeout,
-                Here::Pause(pause) => &pause.next,
-            };
-            Run::new(flow, outside, next, waiting).play(exit)
+            let run = Run::new(flow, outside, next, waiting);
+            match here {
+                Here::Question(question) => run.play(&question.timeout),
+                Here::Pause(pause) => run.play(&pause.next),
+                Here::Call(call) => run.call_timed_out(call),
+            }
         }
         Input::TimedOut { .. } => Ok(unchanged(bytes, Some(wait))),
+        Input::Called { wait: of, called } => match here {
+            Here::Call(call) if *of == sprint => {
+                Run::new(flow, outside, next, waiting).called(call, called)
+            }
+            _ => Ok(unchanged(bytes, Some(wait))),
+        },
         Input::SendFailed { key } => match failed_exit(flow, sprint, &waiting, *key)? {
             Some(exit) => Run::new(flow, outside, next, waiting).play(exit),
             None => Ok(unchanged(bytes, Some(wait))),
@@ -85,11 +88,25 @@ pub fn advance<'f>(
     }
 }
 
+/// The first step of a session.
+fn begin<'f>(
+    flow: &'f CompiledFlow,
+    input: &Input,
+    outside: (&dyn Facts, Timestamp),
+) -> Result<Step<'f>, Failure> {
+    let Input::Start(_) = input else {
+        let message = "there is no session yet: the first input must be a start";
+        return Err(Failure::Invalid(message.into()));
+    };
+    Run::new(flow, outside, 1, Waiting::default()).play(&flow.entry)
+}
+
 /// What a session waits at.
 #[derive(Clone, Copy)]
 enum Here<'f> {
     Question(&'f Question),
     Pause(&'f Pause),
+    Call(&'f Call),
 }
 
 fn unchanged<'f>(bytes: &[u8], wait: Option<Wait>) -> Step<'f> {

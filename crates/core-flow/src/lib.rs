@@ -52,19 +52,23 @@ pub use answer::normalise;
 pub use compile::CompiledFlow;
 pub use definition::{
     Accept, Assignment, Branch, BusinessHours, CardPart, Choice, Closure, CollectInput, Comparison,
-    Condition, Definition, Degrees, Exits, Language, MediaPart, Opening, Operator, OwnVariable,
-    Part, Pause, PlacePart, Prompt, Retries, RouteTo, SendMedia, SetVariables, Settings, Show,
-    Split, Translations, VariableType, Way, Weekday, Widget,
+    Condition, Definition, Degrees, Exits, Header, HttpCall, Language, MediaPart, Method, Opening,
+    Operator, OwnVariable, Part, Pause, PlacePart, Prompt, Retries, RouteTo, Saving, SendMedia,
+    SetVariables, Settings, Show, Split, Translations, VariableType, Way, Weekday, Widget,
 };
 pub use diff::{Change, diff};
 pub use engine::advance;
 pub use limits::{
-    MAX_DEFINITION_BYTES, MAX_SENDS_PER_SPRINT, MAX_SESSION_BYTES, MAX_STEPS_PER_SPRINT,
-    MAX_WIDGETS,
+    MAX_DEFINITION_BYTES, MAX_EVALUATIONS, MAX_RESPONSE, MAX_SENDS_PER_SPRINT, MAX_SESSION_BYTES,
+    MAX_STEPS_PER_SPRINT, MAX_WIDGETS,
 };
 pub use parse::{FORMAT, check, parse};
 pub use problem::{Problem, Severity};
+pub use run::{read_answer, why_failed};
 pub use scope::FACTS;
 pub use session::{Session, SessionError, State};
-pub use step::{Action, Effect, EffectKey, EffectKeyError, Facts, Failure, Input, Step, Wait};
+pub use step::{
+    Action, Called, Effect, EffectKey, EffectKeyError, Facts, Failure, Input, Payload, Request,
+    Step, Wait,
+};
 pub use validate::validate;

@@ -29,6 +29,22 @@ pub(crate) const MAX_BRACKETS: usize = 20;
 /// Longest JSON value of a variable, in bytes.
 pub(crate) const MAX_JSON: usize = 16 << 10;
 
+/// Most expressions evaluated between an input and the next wait. Each has its own fuel besides.
+pub const MAX_EVALUATIONS: u32 = 2_000;
+
+/// Longest time a call may take, in seconds.
+pub(crate) const MAX_CALL: u32 = 30;
+/// Most times a call is tried again.
+pub(crate) const MAX_CALL_RETRIES: u8 = 3;
+/// Most headers of a call.
+pub(crate) const MAX_HEADERS: usize = 20;
+/// Longest URL of a call, in bytes.
+pub(crate) const MAX_URL: usize = 2_048;
+/// Longest body of a call, in bytes.
+pub(crate) const MAX_CALL_BODY: usize = 64 << 10;
+/// Longest answer to a call that is read, in bytes.
+pub const MAX_RESPONSE: usize = 256 << 10;
+
 /// Most languages besides the default one.
 pub(crate) const MAX_LANGUAGES: usize = 20;
 /// Most exits of one widget.

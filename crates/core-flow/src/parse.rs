@@ -18,7 +18,7 @@ use crate::validate::validate;
 pub const FORMAT: u64 = 1;
 
 /// The words of `type`.
-const TYPES: [&str; 10] = [
+const TYPES: [&str; 11] = [
     "start",
     "send_media",
     "collect_input",
@@ -27,6 +27,7 @@ const TYPES: [&str; 10] = [
     "business_hours",
     "split",
     "wait",
+    "http_call",
     "end",
     "route_to",
 ];
@@ -199,6 +200,7 @@ fn read_settings(
         "business_hours" => settings(source, json, raw).map(Settings::BusinessHours),
         "split" => settings(source, json, raw).map(Settings::Split),
         "wait" => settings(source, json, raw).map(Settings::Wait),
+        "http_call" => settings(source, json, raw).map(|call| Settings::HttpCall(Box::new(call))),
         "end" => settings::<Nothing>(source, json, raw).map(|_| Settings::End),
         "route_to" => settings(source, json, raw).map(Settings::RouteTo),
         _ => {

@@ -1,27 +1,35 @@
 //! A sprint: plays widgets until the session waits or ends.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 
 use core_types::{Content, Interactive, Timestamp};
+use minijinja::Value;
 
-use crate::accept::accepted;
-use crate::answer::{Answer, normalise, normalised};
+use crate::answer::Answer;
 use crate::compile::{
     CompiledFlow, Exit, Message, Node, Question, Rule, Segment, Switch, Test, Text, Ways,
 };
-use crate::compile::{is_below_zero, number};
-use crate::limits::{CAPTION, MAX_ANSWER, MAX_SENDS_PER_SPRINT, MAX_SESSION_BYTES, TEXT_BODY};
+use crate::expression::{Expression, as_text};
+use crate::limits::{
+    CAPTION, MAX_ANSWER, MAX_EVALUATIONS, MAX_SENDS_PER_SPRINT, MAX_SESSION_BYTES, TEXT_BODY,
+};
 use crate::scope::{ValueField, ValueKey, Variable};
 use crate::session::{Sent, Session, SessionError, State, Waiting};
 use crate::split::split;
 use crate::step::{Action, Effect, EffectKey, Facts, Failure, Step, Wait};
 
-/// Longest text compared with choices, in characters; a longer one is no choice.
-const LONGEST_CHOICE: usize = 512;
+/// What stands in the record for a value that is kept out of it.
+const MASK: &str = "•••";
+/// Most bytes all variables of a session may hold: the rest of a session needs room as well.
+const MAX_HELD: usize = MAX_SESSION_BYTES - (16 << 10);
 
 mod assign;
+mod call;
+mod meaning;
+
+pub use self::call::{read_answer, why_failed};
 
 /// A sprint under way.
 pub(crate) struct Run<'f, 's> {
@@ -32,7 +40,18 @@ pub(crate) struct Run<'f, 's> {
     waiting: Waiting<'s>,
     effects: Vec<Effect>,
     sends: u32,
+    /// Expressions evaluated so far.
+    evaluated: Cell<u32>,
     path: Vec<&'f str>,
+}
+
+/// What became of waiting: the session waits, or there is nothing to wait for and it goes on.
+type Halt<'f, 's> = Result<Step<'f>, Box<Onward<'f, 's>>>;
+
+/// A sprint that goes on from an exit.
+struct Onward<'f, 's> {
+    run: Run<'f, 's>,
+    exit: &'f Exit,
 }
 
 impl<'f, 's> Run<'f, 's> {
@@ -51,6 +70,7 @@ impl<'f, 's> Run<'f, 's> {
             waiting,
             effects: Vec::new(),
             sends: 0,
+            evaluated: Cell::new(0),
             path: Vec::new(),
         }
     }
@@ -58,6 +78,7 @@ impl<'f, 's> Run<'f, 's> {
     /// Plays from `exit` to the next wait or the end.
     pub(crate) fn play(mut self, mut exit: &'f Exit) -> Result<Step<'f>, Failure> {
         for _ in 0..self.flow.step_budget {
+            self.has_budget()?;
             self.path.push(&exit.label);
             let Some(target) = exit.target else {
                 return self.close(&exit.label);
@@ -93,15 +114,16 @@ impl<'f, 's> Run<'f, 's> {
                     Some(exit) => exit,
                     None => return Err(SessionError::Bad("position").into()),
                 },
-                Node::Collect(question) => {
+                Node::Collect(_) | Node::Pause(_) | Node::Call(_) => {
                     self.waiting.widget = target;
                     self.waiting.retries = 0;
-                    return self.ask(question, &question.prompt);
-                }
-                Node::Pause(pause) => {
-                    self.waiting.widget = target;
-                    self.waiting.retries = 0;
-                    return self.rest(pause.span);
+                    match self.halt(target, node)? {
+                        Ok(step) => return Ok(step),
+                        Err(onward) => {
+                            self = onward.run;
+                            onward.exit
+                        }
+                    }
                 }
                 Node::End { label } => {
                     self.path.push(label);
@@ -127,12 +149,22 @@ impl<'f, 's> Run<'f, 's> {
         )))
     }
 
+    /// Waits at a widget that waits.
+    fn halt(self, target: u16, node: &'f Node) -> Result<Halt<'f, 's>, Failure> {
+        match node {
+            Node::Collect(question) => self.ask(question, &question.prompt).map(Ok),
+            Node::Pause(pause) => self.rest(pause.span).map(Ok),
+            Node::Call(call) => self.call(target, call),
+            _ => Err(SessionError::Bad("position").into()),
+        }
+    }
+
     /// The widget at `target`, in the language of the conversation.
     fn node(&self, target: u16) -> Option<&'f Node> {
         let node = self.flow.nodes.get(usize::from(target))?;
         match (&self.flow.language, node) {
             (Some(language), Node::Send { .. } | Node::Collect(_)) => {
-                let language = language.text(|variable| self.value(variable));
+                let language = self.computed_text(language);
                 self.flow.in_language(&language).get(usize::from(target))
             }
             _ => Some(node),
@@ -290,7 +322,10 @@ impl<'f, 's> Run<'f, 's> {
             let met = match rule {
                 Rule::All(tests) => tests.iter().all(&mut holds),
                 Rule::Any(tests) => tests.iter().any(&mut holds),
-                Rule::Expression(expression) => expression.holds(|variable| self.value(variable)),
+                Rule::Expression(expression) => {
+                    let value = self.computed_value(expression);
+                    value.is_some_and(|value| value.is_true())
+                }
             };
             if met {
                 return exit;
@@ -314,6 +349,8 @@ impl<'f, 's> Run<'f, 's> {
                     .unwrap_or_default()
             }
             Variable::Fact(name) => self.facts.fact(name).unwrap_or_default(),
+            // Known only where an answer is read.
+            Variable::Response(_) => "",
         }
     }
 
@@ -323,15 +360,43 @@ impl<'f, 's> Run<'f, 's> {
         }
         let mut rendered = String::new();
         for segment in &text.0 {
-            match segment {
-                Segment::Literal(literal) => rendered.push_str(literal),
-                Segment::Variable(variable) => rendered.push_str(self.value(variable)),
-                Segment::Expression(expression) => {
-                    rendered.push_str(&expression.text(|variable| self.value(variable)));
-                }
-            }
+            rendered.push_str(&self.segment(segment));
         }
         Cow::Owned(rendered)
+    }
+
+    /// What a piece of a text says.
+    fn segment<'a>(&'a self, segment: &'a Segment) -> Cow<'a, str> {
+        match segment {
+            Segment::Literal(literal) => Cow::Borrowed(literal),
+            Segment::Variable(variable) => Cow::Borrowed(self.value(variable)),
+            Segment::Expression(expression) => Cow::Owned(self.computed_text(expression)),
+        }
+    }
+
+    /// What an expression gives; `None` where it cannot be computed, or nothing more may be.
+    fn computed_value(&self, expression: &Expression) -> Option<Value> {
+        let evaluated = self.evaluated.get() + 1;
+        self.evaluated.set(evaluated);
+        if evaluated > MAX_EVALUATIONS {
+            return None;
+        }
+        expression.value(|variable| self.value(variable))
+    }
+
+    /// The same as a text; empty where it cannot be computed.
+    fn computed_text(&self, expression: &Expression) -> String {
+        let value = self.computed_value(expression);
+        value.and_then(|value| as_text(&value)).unwrap_or_default()
+    }
+
+    fn has_budget(&self) -> Result<(), Failure> {
+        if self.evaluated.get() > MAX_EVALUATIONS {
+            return Err(Failure::Budget(format!(
+                "the flow computed {MAX_EVALUATIONS} expressions without a question"
+            )));
+        }
+        Ok(())
     }
 
     /// The flow's part ends, and nobody else has one.
@@ -346,6 +411,7 @@ impl<'f, 's> Run<'f, 's> {
     }
 
     fn end(self, state: State<'_>, wait: Option<Wait>) -> Result<Step<'f>, Failure> {
+        self.has_budget()?;
         let session = Session {
             version: self.flow.version,
             sprint: self.sprint,
@@ -393,67 +459,6 @@ fn shortened(text: &str) -> Cow<'_, str> {
         Some((end, _)) => Cow::Owned(text[..end].to_owned()),
         None => Cow::Borrowed(text),
     }
-}
-
-impl Question {
-    /// The value an answer stands for, if it is one.
-    fn matching<'a>(&'a self, content: &Content, answer: Answer<'a>) -> Option<Cow<'a, str>> {
-        if self.values.is_empty() {
-            return accepted(&self.accept, content, answer).map(Cow::Owned);
-        }
-        let choice = match answer {
-            Answer::Written(text) => self.choice(text),
-            Answer::Tapped { id, title } => self.choice(id).or_else(|| self.choice(title)),
-            Answer::Wordless | Answer::Aside => None,
-        }?;
-        let value = self.values.get(usize::from(choice))?;
-        Some(Cow::Borrowed(value))
-    }
-
-    fn choice(&self, text: &str) -> Option<u16> {
-        let look = |key: &str| {
-            let found = self.keys.binary_search_by(|(own, _)| (**own).cmp(key));
-            found.ok().map(|place| self.keys[place].1)
-        };
-        if text.chars().nth(LONGEST_CHOICE).is_some() {
-            return None;
-        }
-        // Most answers need no normalising.
-        look(text).or_else(|| look(&normalise(text)))
-    }
-}
-
-impl Test {
-    /// Whether it holds for `value`; `plain` keeps the normalised value from test to test.
-    fn holds<'v>(&self, value: &'v str, plain: &OnceCell<Cow<'v, str>>) -> bool {
-        let plain = || &**plain.get_or_init(|| normalised(value));
-        match self {
-            Self::Equals { other, below_zero } => {
-                (value == &**other || plain() == &**other) && is_below_zero(value) == *below_zero
-            }
-            Self::NotEquals { other, below_zero } => {
-                (value != &**other && plain() != &**other) || is_below_zero(value) != *below_zero
-            }
-            Self::Contains(other) => plain().contains(&**other),
-            Self::StartsWith(other) => plain().starts_with(&**other),
-            Self::GreaterThan(other) => number(value).is_some_and(|value| value > *other),
-            Self::LessThan(other) => number(value).is_some_and(|value| value < *other),
-            Self::Before(other) => same_measure(value, other) && value < &**other,
-            Self::After(other) => same_measure(value, other) && value > &**other,
-            Self::IsSet => !value.trim().is_empty(),
-            Self::IsEmpty => value.trim().is_empty(),
-        }
-    }
-}
-
-/// Whether both are days (`2026-11-30`) or both times of day (`14:30`), as answers keep them: then
-/// their order is that of their letters.
-fn same_measure(one: &str, other: &str) -> bool {
-    let shape = |text: &str| {
-        let digits = |byte: u8| if byte.is_ascii_digit() { b'0' } else { byte };
-        text.bytes().map(digits).collect::<Vec<u8>>()
-    };
-    one.len() == other.len() && shape(one) == shape(other)
 }
 
 impl<'s> Waiting<'s> {

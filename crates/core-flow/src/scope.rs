@@ -20,8 +20,11 @@ pub const FACTS: [&str; 4] = [
 /// The group of a flow's own variables: `{{flow.count}}`.
 pub(crate) const OWN: &str = "flow";
 
+/// The group of what is known of the answer to a call: `response.body`.
+pub(crate) const RESPONSE: &str = "response";
+
 /// Widget names that would be taken for a group of facts, now or later.
-pub(crate) const RESERVED: [&str; 10] = [
+pub(crate) const RESERVED: [&str; 11] = [
     "contact",
     "conversation",
     "engagement",
@@ -30,6 +33,7 @@ pub(crate) const RESERVED: [&str; 10] = [
     "message",
     "number",
     "referral",
+    RESPONSE,
     "session",
     "system",
 ];
@@ -43,6 +47,19 @@ pub(crate) enum Variable {
     Own(u16),
     /// A fact from outside, by its full name.
     Fact(Box<str>),
+    /// A part of the answer to a call; only where an answer is read.
+    Response(ResponseField),
+}
+
+/// What is known of the answer to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ResponseField {
+    /// Its HTTP status.
+    Status,
+    /// What its JSON says.
+    Body,
+    /// Its bytes as text.
+    Text,
 }
 
 /// One value that a session keeps. Stored in sessions: numbers are never given a new meaning.
@@ -63,6 +80,8 @@ pub(crate) enum ValueField {
     Text = 1,
     /// One of the flow's own variables.
     Own = 2,
+    /// `status`: how a call was answered.
+    Status = 3,
 }
 
 impl ValueField {
@@ -72,6 +91,7 @@ impl ValueField {
             Self::Value => "value",
             Self::Text => "text",
             Self::Own => OWN,
+            Self::Status => "status",
         }
     }
 }
@@ -89,6 +109,8 @@ pub(crate) struct Scope<'d> {
     own_names: BTreeMap<&'d str, u16>,
     /// The flow's own variables that something read, and those that something set.
     read: RefCell<BTreeSet<u16>>,
+    /// Whether what is read is the answer to a call: nothing else is known there.
+    in_response: Cell<bool>,
     set: RefCell<BTreeSet<u16>>,
 }
 
@@ -120,6 +142,7 @@ impl<'d> Scope<'d> {
             own: &definition.variables,
             own_names,
             read: RefCell::default(),
+            in_response: Cell::new(false),
             set: RefCell::default(),
         }
     }
@@ -143,6 +166,9 @@ impl<'d> Scope<'d> {
     /// What `{{scope.field}}` stands for.
     pub(crate) fn variable(&self, place: Placeholder<'_>) -> Result<Variable, Unresolved> {
         let Placeholder { scope, field } = place;
+        if self.in_response.get() {
+            return of_response(scope, field);
+        }
         if scope == OWN {
             let position = self.own(field)?;
             self.read.borrow_mut().insert(position);
@@ -150,19 +176,28 @@ impl<'d> Scope<'d> {
         }
         let full = format!("{scope}.{field}");
         if let Some((position, settings)) = self.widgets.get(scope) {
-            if !matches!(settings, Settings::CollectInput(_)) {
-                return Err(Unresolved {
-                    message: format!("`{scope}` is a {}: it has no values", settings.kind()),
-                    remedy: "use the name of a collect_input widget".to_owned(),
-                });
-            }
-            let field = [ValueField::Value, ValueField::Text]
-                .into_iter()
-                .find(|known| known.name() == field)
-                .ok_or_else(|| Unresolved {
+            let fields: &[ValueField] = match settings {
+                Settings::CollectInput(_) => &[ValueField::Value, ValueField::Text],
+                Settings::HttpCall(_) => &[ValueField::Status],
+                _ => {
+                    return Err(Unresolved {
+                        message: format!("`{scope}` is a {}: it has no values", settings.kind()),
+                        remedy: "use the name of a collect_input widget".to_owned(),
+                    });
+                }
+            };
+            let mut known = fields.iter().copied();
+            let field = known.find(|known| known.name() == field);
+            let field = field.ok_or_else(|| {
+                let fields = fields
+                    .iter()
+                    .map(|field| format!("{scope}.{}", field.name()));
+                let fields: Vec<String> = fields.collect();
+                Unresolved {
                     message: format!("`{full}` is not a variable"),
-                    remedy: format!("use {scope}.value or {scope}.text"),
-                })?;
+                    remedy: format!("use {}", fields.join(" or ")),
+                }
+            })?;
             return Ok(Variable::Answer(ValueKey {
                 position: *position,
                 field,
@@ -185,6 +220,14 @@ impl<'d> Scope<'d> {
             message: format!("`{full}` is not a variable"),
             remedy,
         })
+    }
+
+    /// Looks something up where the answer to a call is read, and nothing else is known.
+    pub(crate) fn of_response<T>(&self, look: impl FnOnce(&Self) -> T) -> T {
+        self.in_response.set(true);
+        let found = look(self);
+        self.in_response.set(false);
+        found
     }
 
     /// The flow's own variable that `{{flow.name}}` stands for, to be set.
@@ -241,7 +284,10 @@ impl<'d> Scope<'d> {
     /// What a variable is in an expression.
     pub(crate) fn kind(&self, variable: &Variable) -> Kind {
         match variable {
-            Variable::Fact(_) => Kind::Text,
+            Variable::Fact(_) | Variable::Response(ResponseField::Text) => Kind::Text,
+            Variable::Response(ResponseField::Status) => Kind::Number,
+            Variable::Response(ResponseField::Body) => Kind::Any,
+            Variable::Answer(key) if key.field == ValueField::Status => Kind::Number,
             Variable::Own(position) => match self.own_type(*position) {
                 VariableType::Number | VariableType::Currency | VariableType::Percent => {
                     Kind::Number
@@ -282,5 +328,21 @@ impl<'d> Scope<'d> {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => otherwise.to_owned(),
         }
+    }
+}
+
+fn of_response(scope: &str, field: &str) -> Result<Variable, Unresolved> {
+    let fields = [
+        ("status", ResponseField::Status),
+        ("body", ResponseField::Body),
+        ("text", ResponseField::Text),
+    ];
+    let known = fields.iter().find(|(name, _)| *name == field);
+    match known {
+        Some((_, field)) if scope == RESPONSE => Ok(Variable::Response(*field)),
+        _ => Err(Unresolved {
+            message: format!("`{scope}.{field}` is not known where an answer is read"),
+            remedy: "use response.status, response.body or response.text".to_owned(),
+        }),
     }
 }

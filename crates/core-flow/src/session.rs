@@ -98,6 +98,14 @@ impl<'b> Session<'b> {
         Reader::start(bytes)?.number("version")
     }
 
+    /// Position of the widget a session waits at; `None` when it waits at none.
+    pub(crate) fn waits_at(bytes: &[u8]) -> Option<u16> {
+        match Session::decode(bytes).ok()?.state {
+            State::Waiting(waiting) => Some(waiting.widget),
+            State::Finished => None,
+        }
+    }
+
     /// Reads a session.
     ///
     /// # Errors
@@ -262,6 +270,7 @@ impl<'b> Reader<'b> {
             0 => ValueField::Value,
             1 => ValueField::Text,
             2 => ValueField::Own,
+            3 => ValueField::Status,
             _ => return Err(SessionError::Bad("variable")),
         };
         let length: usize = self.number("variable")?;

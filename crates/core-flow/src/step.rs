@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use core_types::{Content, QueueId, Timestamp};
 
+use crate::definition::Method;
 use crate::session::SessionError;
 
 /// What happened to a session.
@@ -25,6 +27,14 @@ pub enum Input {
     SendFailed {
         /// The message, as in [`Effect::key`].
         key: EffectKey,
+    },
+    /// A call this session asked for has come to something. Without effect unless it is the wait
+    /// the session is in.
+    Called {
+        /// The wait, as in [`Wait::wait`].
+        wait: u64,
+        /// What came of it.
+        called: Called,
     },
 }
 
@@ -93,11 +103,58 @@ pub enum Action {
         /// Its value.
         value: String,
     },
+    /// Ask another system. The session waits for what comes of it; it is asked at most once.
+    Call(Box<Request>),
     /// The flow ended without a queue.
     End {
         /// The exit it ended at: `Menu/timeout`.
         reason: String,
     },
+}
+
+/// A call to another system over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Position of the widget that asks; [`crate::read_answer`] wants it.
+    pub widget: u16,
+    /// What it asks for.
+    pub method: Method,
+    /// Where to.
+    pub url: String,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// What is sent.
+    pub body: Option<Payload>,
+    /// Name of the credential that signs it.
+    pub credential: Option<String>,
+    /// How long all tries may take.
+    pub patience: Duration,
+    /// How often it may be tried again.
+    pub retries: u8,
+}
+
+/// What a call sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// `application/json`, or `text/plain; charset=utf-8`.
+    pub content_type: String,
+    /// The body.
+    pub text: String,
+}
+
+/// What came of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Called {
+    /// There was an answer.
+    Answered {
+        /// Its HTTP status.
+        status: u16,
+        /// What the widget keeps of it, in its order, each in the form of its variable; `None` when
+        /// that is not in it.
+        saved: Option<Vec<String>>,
+    },
+    /// There was none, for this reason.
+    Failed(String),
 }
 
 /// What a session waits for.

@@ -2,6 +2,7 @@
 //! being published; warnings are for its author. Every problem names its place and a remedy.
 
 mod accept;
+mod call;
 mod condition;
 mod graph;
 mod hours;
@@ -164,6 +165,7 @@ fn expected_exits(widget: &Widget) -> Vec<&str> {
         }
         Settings::BusinessHours(_) => vec!["open", "closed"],
         Settings::Wait(_) => vec!["next", "message"],
+        Settings::HttpCall(_) => vec!["next", "failed", "timeout"],
         Settings::End | Settings::RouteTo(_) => Vec::new(),
     }
 }

@@ -119,6 +119,7 @@ fn effect_to_json(effect: &Effect) -> Value {
             json!({"key": key, "set_variable": {"name": name, "value": value}})
         }
         Action::End { reason } => json!({"key": key, "end": reason}),
+        Action::Call(request) => json!({"key": key, "call": request.url}),
     }
 }
 

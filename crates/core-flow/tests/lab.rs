@@ -116,6 +116,7 @@ fn what_cannot_happen_is_told_in_words() {
         at: None,
         contact: nobody(),
         splits: nobody(),
+        calls: Vec::new(),
         steps: vec![Line::Unsent(1)],
     };
     assert_eq!(
@@ -145,6 +146,7 @@ fn only_exits_that_can_be_taken_count() {
             at: None,
             contact: nobody(),
             splits: nobody(),
+            calls: Vec::new(),
             steps: steps.to_vec(),
         };
         taken.add(&play(&flow, &scenario, start()).unwrap().taken);
@@ -164,6 +166,7 @@ fn only_exits_that_can_be_taken_count() {
         at: None,
         contact: nobody(),
         splits: nobody(),
+        calls: Vec::new(),
         steps: unsent.to_vec(),
     };
     taken.add(&play(&flow, &scenario, start()).unwrap().taken);
@@ -274,6 +277,7 @@ fn a_scenario_chooses_the_way() {
             at: None,
             contact: nobody(),
             splits: BTreeMap::from([("Try".to_owned(), exit.to_owned())]),
+            calls: Vec::new(),
             steps: vec![Line::Customer(says("Hi"))],
         };
         let played = play(&flow, &scenario, start()).unwrap();

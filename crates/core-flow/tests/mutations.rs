@@ -175,6 +175,7 @@ proptest! {
             at: None,
             contact: BTreeMap::new(),
             splits: BTreeMap::new(),
+            calls: Vec::new(),
             steps: std::iter::once(hello).chain(lines).collect(),
         };
         let start = Timestamp::from_seconds(1_795_370_000).unwrap();

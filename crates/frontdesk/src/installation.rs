@@ -217,10 +217,15 @@ async fn start_services(
         verify_token: DEV_VERIFY_TOKEN.to_owned(),
         ..Default::default()
     };
+    // What a developer has running on this machine, flows may call.
+    let flow_runner = svc_flow_runner::Config {
+        private_hosts: ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec(),
+        ..Default::default()
+    };
     let own = || context.clone();
     Ok(Parts::new()
         .and(svc_accounts::start(svc_accounts::Config::default(), own()).await?)
-        .and(svc_flow_runner::start(svc_flow_runner::Config::default(), own()).await?)
+        .and(svc_flow_runner::start(flow_runner, own()).await?)
         .and(svc_conversations::start(conversations, own()).await?)
         .and(svc_ingress::start(ingress, own()).await?)
         .and(svc_routing::start(svc_routing::Config::default(), own()).await?)

@@ -8,8 +8,24 @@ use std::time::Duration;
 /// # Errors
 /// When TLS cannot be set up.
 pub fn client(timeout: Duration) -> anyhow::Result<reqwest::Client> {
+    Ok(builder(timeout).build()?)
+}
+
+/// The same, with names looked up by `resolver`.
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub fn client_through(
+    timeout: Duration,
+    resolver: impl reqwest::dns::Resolve + 'static,
+) -> anyhow::Result<reqwest::Client> {
+    let resolver = std::sync::Arc::new(resolver);
+    Ok(builder(timeout).dns_resolver(resolver).build()?)
+}
+
+fn builder(timeout: Duration) -> reqwest::ClientBuilder {
     install_tls();
-    Ok(reqwest::Client::builder()
+    reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .no_proxy()
@@ -17,7 +33,6 @@ pub fn client(timeout: Duration) -> anyhow::Result<reqwest::Client> {
         .timeout(timeout)
         .pool_idle_timeout(Duration::from_secs(60))
         .tcp_nodelay(true)
-        .build()?)
 }
 
 /// Makes ring the process's TLS provider. Harmless when repeated.

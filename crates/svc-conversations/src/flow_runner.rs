@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use core_conversation::{
-    Conversation, Effect, FlowInput, FlowStep, FlowWait, Session, StepOutcome, StepResult,
+    Called, Conversation, Effect, FlowInput, FlowStep, FlowWait, Session, StepOutcome, StepResult,
 };
 use core_types::{Content, QueueId, Timestamp};
 use lib_platform::AuthorizedChannel;
+use lib_proto::common::{FlowAnswer, FlowCalled, flow_called};
 use lib_proto::{
     FieldError, flow_runner as pb, required, timestamp_from_proto, timestamp_to_proto,
 };
 use pb::flow_runner_service_client::FlowRunnerServiceClient;
+use prost::Message as _;
 
 /// How long a round of steps may take. The writer waits for it, so it is short: what is not
 /// answered by then is tried again.
@@ -24,6 +26,24 @@ pub(crate) struct FlowRunner {
 }
 
 impl FlowRunner {
+    /// Lets a call be made, once. `None` when it took too long.
+    pub(crate) async fn call(&self, asked: pb::CallRequest, patience: Duration) -> Option<Called> {
+        let mut request = tonic::Request::new(asked);
+        request.set_timeout(patience);
+        match self.client.clone().call(request).await {
+            Ok(answer) => Some(called_from_proto(answer.into_inner().called)),
+            Err(status) if status.code() == tonic::Code::DeadlineExceeded => None,
+            Err(status) => {
+                let code = status.code();
+                tracing::warn!(?code, "a call could not be made");
+                Some(Called::Failed(format!(
+                    "the flow-runner: {}",
+                    status.message()
+                )))
+            }
+        }
+    }
+
     /// A flow-runner behind `channel`.
     pub(crate) fn new(channel: AuthorizedChannel) -> Self {
         let client = FlowRunnerServiceClient::new(channel)
@@ -68,6 +88,38 @@ impl FlowRunner {
     }
 }
 
+/// What came of a call, for the wire.
+pub(crate) fn called_to_proto(wait: u64, called: &Called) -> FlowCalled {
+    use flow_called::Outcome;
+    let outcome = match called {
+        Called::Answered { status, saved } => Outcome::Answer(FlowAnswer {
+            status: (*status).into(),
+            usable: saved.is_some(),
+            saved: saved.clone().unwrap_or_default(),
+        }),
+        Called::Failed(reason) => Outcome::Failed(reason.clone()),
+    };
+    FlowCalled {
+        wait,
+        outcome: Some(outcome),
+    }
+}
+
+fn called_from_proto(called: Option<FlowCalled>) -> Called {
+    use flow_called::Outcome;
+    match called.and_then(|called| called.outcome) {
+        Some(Outcome::Answer(answer)) => match u16::try_from(answer.status) {
+            Ok(status) => Called::Answered {
+                status,
+                saved: answer.usable.then_some(answer.saved),
+            },
+            Err(_) => Called::Failed("the answer's status is none".to_owned()),
+        },
+        Some(Outcome::Failed(reason)) => Called::Failed(reason),
+        None => Called::Failed("the flow-runner told no outcome".to_owned()),
+    }
+}
+
 fn to_proto(conversation: &Conversation, step: &FlowStep, now: Timestamp) -> pb::Advance {
     use pb::flow_input::Input;
     let input = match &step.input {
@@ -80,6 +132,7 @@ fn to_proto(conversation: &Conversation, step: &FlowStep, now: Timestamp) -> pb:
             key: key.clone(),
             reason: reason.clone(),
         }),
+        FlowInput::Called { wait, called } => Input::Called(called_to_proto(*wait, called)),
     };
     pb::Advance {
         tenant_id: conversation.tenant.to_string(),
@@ -149,6 +202,10 @@ fn effect_from_proto(effect: pb::flow_effect::Effect) -> Result<Effect, FieldErr
         Wire::SetVariable(variable) => Effect::SetVariable {
             name: variable.name,
             value: variable.value,
+        },
+        Wire::Call(call) => Effect::Call {
+            patience: Duration::from_secs(call.timeout_seconds.into()),
+            request: call.encode_to_vec(),
         },
         Wire::End(end) => Effect::End { reason: end.reason },
     })

@@ -6,6 +6,7 @@
 //! and timers in one transaction. Readers and followers see only what is committed, by any replica.
 
 mod cache;
+mod calls;
 mod committer;
 mod convert;
 mod directory;
@@ -78,6 +79,18 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    fn policy(&self) -> anyhow::Result<Policy> {
+        let fallback_queue = QueueId::new(&self.fallback_queue)
+            .context("the fallback queue of conversations must be set")?;
+        Ok(Policy {
+            fallback_queue,
+            attempt_deadline: self.attempt_deadline,
+            quiet_window: self.quiet_window,
+        })
+    }
+}
+
 /// The name of the service, and of its database file.
 const NAME: &str = "conversations";
 
@@ -86,26 +99,23 @@ const NAME: &str = "conversations";
 /// # Errors
 /// When the database cannot be opened or the configuration cannot be used.
 pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
-    let fallback_queue = QueueId::new(&config.fallback_queue)
-        .context("the fallback queue of conversations must be set")?;
+    let policy = config.policy()?;
     let database = context.database(NAME, store::MIGRATIONS).await?;
     store::place_old_rows(&database).await?;
     let head = store::log::head(&database).await?;
     let (publisher, news) = Publisher::new(head, teller(&context));
     let publisher = Arc::new(publisher);
     let parts = Arc::new(parts::Parts::new());
-    let policy = Policy {
-        fallback_queue,
-        attempt_deadline: config.attempt_deadline,
-        quiet_window: config.quiet_window,
-    };
+    let flows = flow_runner::FlowRunner::new(context.channel("flow-runner")?);
+    let (calls, asked) = calls::Calls::new();
     let writer = Writer {
         database: database.clone(),
         clock: context.clock.clone(),
         ids: context.ids.clone(),
         policy,
         directory: Arc::new(directory::Directory::new(context.channel("accounts")?)),
-        flows: flow_runner::FlowRunner::new(context.channel("flow-runner")?),
+        flows: flows.clone(),
+        calls,
         parts: Arc::clone(&parts),
         publisher: Arc::clone(&publisher),
         cache: cache::Cache::new(config.cached_conversations),
@@ -113,6 +123,7 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
     };
     let writer = Arc::new(Mutex::new(writer));
     let committer = Committer::spawn(&context.life, Arc::clone(&writer));
+    calls::spawn(&context.life, flows, committer.clone(), asked);
     let outbox = Arc::new(Outbox::new(database.clone(), context.clock.clone()));
     let clock = context.clock.clone();
     let tail = Tail::new(database.clone(), clock, &publisher, &outbox, news);

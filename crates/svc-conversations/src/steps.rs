@@ -8,7 +8,7 @@ use lib_proto::{conversations as pb, timestamp_to_proto};
 use lib_storage::{Database, StorageError};
 use pb::flow_step::Told as Wire;
 
-use crate::flow_runner::facts;
+use crate::flow_runner::{called_to_proto, facts};
 use crate::store::log::{Filter, after};
 use crate::store::read;
 use crate::store::write::{LogEvent, NewEntry};
@@ -113,5 +113,6 @@ fn wire(history: &History, told: &Told) -> Option<Wire> {
         Told::Message(id) => Wire::Message((&history.messages.get(id)?.content).into()),
         Told::TimedOut(wait) => Wire::TimedOut(*wait),
         Told::SendFailed(key) => Wire::SendFailed(key.clone()),
+        Told::Called { wait, called } => Wire::Called(called_to_proto(*wait, called)),
     })
 }

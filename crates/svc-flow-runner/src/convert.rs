@@ -1,7 +1,10 @@
 //! Steps between the wire and the engine.
 
-use core_flow::{Action, Effect, EffectKey, Facts, Failure, Input, Step};
+use core_flow::{
+    Action, Called, Effect, EffectKey, Facts, Failure, Input, Request as CallOf, Step,
+};
 use core_types::{Content, Timestamp};
+use lib_proto::common::{FlowAnswer, FlowCalled, flow_called};
 use lib_proto::flow_runner as pb;
 use lib_proto::{FieldError, required, timestamp_from_proto, timestamp_opt};
 
@@ -38,6 +41,10 @@ fn input_from_proto(input: pb::flow_input::Input) -> Result<Input, FieldError> {
             Input::Message(Content::try_from(message).map_err(|error| error.within("message"))?)
         }
         Wire::TimedOut(over) => Input::TimedOut { wait: over.wait },
+        Wire::Called(called) => Input::Called {
+            wait: called.wait,
+            called: called_from_proto(called)?,
+        },
         Wire::SendFailed(failed) => Input::SendFailed {
             key: failed
                 .key
@@ -45,6 +52,36 @@ fn input_from_proto(input: pb::flow_input::Input) -> Result<Input, FieldError> {
                 .map_err(|error| FieldError::new("send_failed.key", error.to_string()))?,
         },
     })
+}
+
+/// What came of a call, from the wire.
+pub(crate) fn called_from_proto(called: FlowCalled) -> Result<Called, FieldError> {
+    use flow_called::Outcome;
+    Ok(match required("called.outcome", called.outcome)? {
+        Outcome::Answer(answer) => Called::Answered {
+            status: u16::try_from(answer.status)
+                .map_err(|_| FieldError::new("called.answer.status", "is no HTTP status"))?,
+            saved: answer.usable.then_some(answer.saved),
+        },
+        Outcome::Failed(reason) => Called::Failed(reason),
+    })
+}
+
+/// What came of a call, for the wire; whoever asked knows which wait it is for.
+pub(crate) fn called_to_proto(called: Called) -> FlowCalled {
+    use flow_called::Outcome;
+    let outcome = match called {
+        Called::Answered { status, saved } => Outcome::Answer(FlowAnswer {
+            status: status.into(),
+            usable: saved.is_some(),
+            saved: saved.unwrap_or_default(),
+        }),
+        Called::Failed(reason) => Outcome::Failed(reason),
+    };
+    FlowCalled {
+        wait: 0,
+        outcome: Some(outcome),
+    }
 }
 
 /// Facts as they came.
@@ -86,6 +123,7 @@ fn effect_to_proto(effect: &Effect) -> pb::FlowEffect {
             name: name.clone(),
             value: value.clone(),
         }),
+        Action::Call(request) => Wire::Call(call_to_proto(request)),
         Action::End { reason } => Wire::End(pb::EndEngagement {
             reason: reason.clone(),
         }),
@@ -93,6 +131,28 @@ fn effect_to_proto(effect: &Effect) -> pb::FlowEffect {
     pb::FlowEffect {
         key: effect.key.to_string(),
         effect: Some(action),
+    }
+}
+
+fn call_to_proto(request: &CallOf) -> pb::FlowCall {
+    let headers = request.headers.iter();
+    let body = request.body.as_ref();
+    pb::FlowCall {
+        widget: request.widget.into(),
+        method: request.method.name().to_owned(),
+        url: request.url.clone(),
+        headers: headers
+            .map(|(name, value)| pb::FlowCallHeader {
+                name: name.clone(),
+                value: value.clone(),
+            })
+            .collect(),
+        body: body.map(|body| body.text.clone()),
+        content_type: body.map_or_else(String::new, |body| body.content_type.clone()),
+        credential: request.credential.clone().unwrap_or_default(),
+        // Whole seconds, as flows write them.
+        timeout_seconds: u32::try_from(request.patience.as_secs()).unwrap_or(u32::MAX),
+        retries: request.retries.into(),
     }
 }
 

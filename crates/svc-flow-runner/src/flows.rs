@@ -12,23 +12,32 @@ use tonic::{Request, Response, Status};
 
 use crate::cache::Cache;
 use crate::check;
+use crate::credential::Credentials;
 use crate::store::{self, FlowRow, VersionRow};
 
+mod credentials;
 mod versions;
 
 /// Answers `FlowService`.
 pub(crate) struct Flows {
     database: Database,
     cache: Arc<Cache>,
+    credentials: Arc<Credentials>,
     clock: Clock,
 }
 
 impl Flows {
     /// Flows in `database`; publications are told to `cache`.
-    pub(crate) fn new(database: Database, cache: Arc<Cache>, clock: Clock) -> Self {
+    pub(crate) fn new(
+        database: Database,
+        cache: Arc<Cache>,
+        credentials: Arc<Credentials>,
+        clock: Clock,
+    ) -> Self {
         Self {
             database,
             cache,
+            credentials,
             clock,
         }
     }
@@ -286,6 +295,32 @@ impl FlowService for Flows {
         let caller = caller(&request)?;
         let answer = self.compare(&caller, request.get_ref()).await?;
         Ok(Response::new(answer))
+    }
+
+    async fn put_credential(
+        &self,
+        request: Request<pb::PutCredentialRequest>,
+    ) -> Result<Response<pb::Credential>, Status> {
+        let caller = caller(&request)?;
+        let kept = self.put(&caller, request.into_inner().credential).await?;
+        Ok(Response::new(kept))
+    }
+
+    async fn list_credentials(
+        &self,
+        request: Request<pb::ListCredentialsRequest>,
+    ) -> Result<Response<pb::ListCredentialsResponse>, Status> {
+        let caller = caller(&request)?;
+        Ok(Response::new(self.all_credentials(&caller).await?))
+    }
+
+    async fn delete_credential(
+        &self,
+        request: Request<pb::DeleteCredentialRequest>,
+    ) -> Result<Response<pb::DeleteCredentialResponse>, Status> {
+        let caller = caller(&request)?;
+        self.remove(&caller, &request.get_ref().name).await?;
+        Ok(Response::new(pb::DeleteCredentialResponse {}))
     }
 
     async fn list_flow_versions(

@@ -5,8 +5,10 @@
 //! a step on one that is there touches no database.
 
 mod cache;
+mod call;
 mod check;
 mod convert;
+mod credential;
 mod flows;
 mod runner;
 mod store;
@@ -20,6 +22,8 @@ use lib_proto::flow_runner::flow_runner_service_server::FlowRunnerServiceServer;
 use lib_proto::flow_runner::flow_service_server::FlowServiceServer;
 
 use crate::cache::Cache;
+use crate::call::Caller;
+use crate::credential::Credentials;
 use crate::flows::Flows;
 use crate::runner::Runner;
 use crate::store::{MIGRATIONS, PUBLISHED};
@@ -30,12 +34,16 @@ pub struct Config {
     /// Most compiled versions kept in memory; the one used longest ago goes first. At least 1. A
     /// version needs about as much memory as its definition has bytes, a few times over.
     pub compiled_versions: usize,
+    /// Hosts on the inside of the network that flows may call all the same. All others are called at
+    /// public addresses only.
+    pub private_hosts: Vec<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             compiled_versions: 1_000,
+            private_hosts: Vec::new(),
         }
     }
 }
@@ -58,7 +66,20 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
             () = stopped => {}
         }
     });
-    let flows = Flows::new(database.clone(), Arc::clone(&cache), context.clock.clone());
+    let credentials = Credentials::new(
+        database.clone(),
+        context.clock.clone(),
+        &config.private_hosts,
+    )?;
+    let credentials = Arc::new(credentials);
+    let caller = Caller::new(&config.private_hosts, Arc::clone(&credentials))?;
+    let flows = Flows::new(
+        database.clone(),
+        Arc::clone(&cache),
+        credentials,
+        context.clock.clone(),
+    );
+    let runner = Runner::new(database, cache, caller, &context.metrics);
     Ok(Parts::new()
         .grpc(
             FlowServiceServer::new(flows)
@@ -66,7 +87,7 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
         )
         .grpc(
-            FlowRunnerServiceServer::new(Runner::new(database, cache))
+            FlowRunnerServiceServer::new(runner)
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
         ))

@@ -4,16 +4,20 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use core_flow::{CompiledFlow, Session, advance};
+use core_flow::{Called, CompiledFlow, Session, advance};
+use lib_platform::metrics::{Counter, Metrics};
 use lib_platform::{Refusal, caller};
+use lib_proto::common::FlowCalled;
 use lib_proto::flow_runner as pb;
 use lib_storage::{Database, StorageError};
 use pb::flow_runner_service_server::FlowRunnerService;
 use pb::step_failure::Kind;
+use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use crate::cache::Cache;
-use crate::convert::{Given, WireFacts, failed, failure_to_proto, step_to_proto};
+use crate::call::{Asked, Caller, Outcome};
+use crate::convert::{Given, WireFacts, called_to_proto, failed, failure_to_proto, step_to_proto};
 use crate::store;
 
 /// Steps taken before other work of this thread gets its turn.
@@ -23,6 +27,15 @@ const STEPS_AT_A_TIME: usize = 64;
 pub(crate) struct Runner {
     database: Database,
     cache: Arc<Cache>,
+    caller: Caller,
+    counted: Counted,
+}
+
+/// Calls by how they ended.
+struct Counted {
+    answered: Counter,
+    failed: Counter,
+    timed_out: Counter,
 }
 
 /// Why there is no flow to take a step on.
@@ -47,8 +60,66 @@ impl From<StorageError> for Missing {
 
 impl Runner {
     /// Steps on the flows in `database`, compiled ones kept in `cache`.
-    pub(crate) fn new(database: Database, cache: Arc<Cache>) -> Self {
-        Self { database, cache }
+    pub(crate) fn new(
+        database: Database,
+        cache: Arc<Cache>,
+        caller: Caller,
+        metrics: &Metrics,
+    ) -> Self {
+        let count = |outcome: &str| {
+            let help = "Calls of flows to other systems, by how they ended";
+            metrics.counter("frontdesk_flow_calls_total", help, &[("outcome", outcome)])
+        };
+        Self {
+            database,
+            cache,
+            caller,
+            counted: Counted {
+                answered: count("answered"),
+                failed: count("failed"),
+                timed_out: count("timed_out"),
+            },
+        }
+    }
+
+    /// Makes a call, and reads its answer as the flow wants it.
+    async fn made(&self, asked: pb::CallRequest) -> Result<FlowCalled, Status> {
+        let call = pb::FlowCall::decode(&*asked.call);
+        let call = call.map_err(|_| Refusal::invalid("call", "is not one a step gave"))?;
+        let widget = u16::try_from(call.widget);
+        let widget = widget.map_err(|_| Refusal::invalid("call.widget", "is no widget"))?;
+        let (tenant, flow) = (asked.tenant_id, asked.flow_id);
+        let compiled = match self.cache.get(&tenant, &flow, asked.flow_version) {
+            Some(compiled) => Ok(compiled),
+            None => self.load(&tenant, &flow, asked.flow_version).await,
+        };
+        let compiled = compiled.map_err(|missing| match missing {
+            Missing::Step(_) => Refusal::not_found("flow version", &flow),
+            Missing::Storage(_) => {
+                Refusal::unavailable("flows cannot be read now", Duration::from_secs(1))
+            }
+        })?;
+        let asked = Asked {
+            tenant,
+            call,
+            key: asked.idempotency_key,
+        };
+        let called = match self.caller.make(&asked).await {
+            Outcome::Answered(status, body) => {
+                self.counted.answered.inc();
+                core_flow::read_answer(&compiled, widget, status, &body)
+            }
+            Outcome::Failed(reason) => {
+                self.counted.failed.inc();
+                tracing::debug!(flow, reason, "a call failed");
+                Called::Failed(reason)
+            }
+            Outcome::TimedOut => {
+                self.counted.timed_out.inc();
+                return Err(Status::deadline_exceeded("the other system took too long"));
+            }
+        };
+        Ok(called_to_proto(called))
     }
 
     async fn step(&self, asked: pb::Advance) -> Result<pb::Advanced, StorageError> {
@@ -145,6 +216,17 @@ impl Runner {
 
 #[tonic::async_trait]
 impl FlowRunnerService for Runner {
+    async fn call(
+        &self,
+        request: Request<pb::CallRequest>,
+    ) -> Result<Response<pb::CallResponse>, Status> {
+        caller(&request)?.require_service()?;
+        let called = self.made(request.into_inner()).await?;
+        Ok(Response::new(pb::CallResponse {
+            called: Some(called),
+        }))
+    }
+
     async fn advance(
         &self,
         request: Request<pb::AdvanceRequest>,

@@ -7,11 +7,27 @@ use lib_proto::flow_runner::{Flow, FlowVersion};
 use lib_proto::timestamp_to_proto;
 use lib_storage::{Migration, Row, StorageError, Target, Tx, sql};
 
+mod credentials;
+
+pub(crate) use self::credentials::{
+    CredentialRow, credential, credentials, put_credential, remove_credential,
+};
+
 /// Every step of the schema.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "flows",
-    sql: r#"
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "flows",
+        sql: FLOWS,
+    },
+    Migration {
+        version: 2,
+        name: "credentials",
+        sql: CREDENTIALS,
+    },
+];
+
+const FLOWS: &str = r#"
 CREATE TABLE flow (
     tenant_id TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -49,8 +65,18 @@ FOR EACH ROW EXECUTE FUNCTION flow_version_stays();
 CREATE TRIGGER flow_version_is_never_emptied BEFORE TRUNCATE ON flow_version
 FOR EACH STATEMENT EXECUTE FUNCTION flow_version_stays();
 --both
-"#,
-}];
+"#;
+
+const CREDENTIALS: &str = "
+CREATE TABLE credential (
+    tenant_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    hosts TEXT NOT NULL,
+    secret TEXT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, name)
+);
+";
 
 /// On which replicas announce publications: `tenant/flow/version`.
 pub(crate) const PUBLISHED: &str = "flow_runner_published";

@@ -380,7 +380,14 @@ pub const NOT_RUN: [NotRun; 21] = [
             "a_backup_is_restored_and_work_goes_on_from_it",
         )],
     ),
-    not_run("K10", "the flow has no widget that calls out", &[]),
+    not_run(
+        "K10",
+        "the flow of these runs makes no call. A call is made at most once, after its step is stored; when its maker dies the flow's wait ends by itself",
+        &[(
+            "tests/e2e/flow_calls.rs",
+            "a_call_whose_maker_dies_is_not_made_again_and_times_out",
+        )],
+    ),
     not_run(
         "K20",
         "death half-way through storing templates has a failpoint (`templates.commit`) and no scenario: they are stored in one transaction and read from Meta again",

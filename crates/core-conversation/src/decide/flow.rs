@@ -1,11 +1,12 @@
 //! The flow's part: what it is asked, and what its answer causes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use core_types::{Content, FlowId, MessageId, QueueId};
+use core_types::{Content, EngagementId, FlowId, MessageId, QueueId};
 
 use super::Draft;
-use crate::event::{Event, Told};
+use crate::event::{Called, Event, Told};
 use crate::session::Session;
 use crate::state::{FlowRun, FlowWait, Stage};
 
@@ -42,6 +43,27 @@ pub enum FlowInput {
         /// Why.
         reason: String,
     },
+    /// The call it waits for came to something.
+    Called {
+        /// The wait.
+        wait: u64,
+        /// What came of it.
+        called: Called,
+    },
+}
+
+/// A call that a flow asks for. It is made once the step that asks for it is stored, and never a second
+/// time: when the one who makes it dies, the wait ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowCall {
+    /// Of which engagement.
+    pub engagement: EngagementId,
+    /// The wait its outcome is for.
+    pub wait: u64,
+    /// What is asked, as the flow-runner wrote it; it alone reads it.
+    pub request: Vec<u8>,
+    /// How long it may take.
+    pub patience: Duration,
 }
 
 /// The answer to a [`FlowStep`].
@@ -96,6 +118,13 @@ pub enum Effect {
         /// Its value.
         value: String,
     },
+    /// Ask another system.
+    Call {
+        /// What, as the flow-runner wrote it.
+        request: Vec<u8>,
+        /// How long it may take.
+        patience: Duration,
+    },
     /// End the engagement.
     End {
         /// Why.
@@ -143,6 +172,20 @@ impl Draft<'_> {
         }
     }
 
+    /// A call has come to something. Without effect when nobody waits for it any more.
+    pub(super) fn called(&mut self, engagement: &EngagementId, wait: u64, called: &Called) {
+        let open = self.conversation.open_engagement();
+        let awaited = open.is_some_and(|open| open.id == *engagement)
+            && self
+                .flow()
+                .and_then(|flow| flow.wait)
+                .is_some_and(|own| own.id == wait);
+        if awaited {
+            let called = called.clone();
+            self.step(FlowInput::Called { wait, called }, None);
+        }
+    }
+
     fn flow(&self) -> Option<&FlowRun> {
         let engagement = self.conversation.open_engagement()?;
         engagement
@@ -187,14 +230,14 @@ impl Draft<'_> {
                     told,
                 });
                 for (key, effect) in effects {
-                    self.take_effect(key, effect);
+                    self.take_effect(key, effect, *wait);
                 }
                 self.settle(*finished, wait.is_some());
             }
         }
     }
 
-    fn take_effect(&mut self, key: &str, effect: &Effect) {
+    fn take_effect(&mut self, key: &str, effect: &Effect, wait: Option<FlowWait>) {
         match effect {
             Effect::Send(content) => self.queue_flow_message(key, content),
             Effect::RouteTo { queue, priority } if self.flow().is_some() => {
@@ -207,6 +250,16 @@ impl Draft<'_> {
                     reason
                 };
                 self.close(None, "", "", reason);
+            }
+            Effect::Call { request, patience } => {
+                let engagement = self.conversation.open_engagement();
+                let asked = engagement.zip(wait).map(|(engagement, wait)| FlowCall {
+                    engagement: engagement.id.clone(),
+                    wait: wait.id,
+                    request: request.clone(),
+                    patience: *patience,
+                });
+                self.calls.extend(asked);
             }
             Effect::RouteTo { .. } | Effect::End { .. } | Effect::SetVariable { .. } => {}
         }
@@ -252,6 +305,10 @@ fn told(result: &StepResult) -> Option<Told> {
         FlowInput::Start(_) | FlowInput::Message(_) => result.message.clone().map(Told::Message),
         FlowInput::TimedOut(wait) => Some(Told::TimedOut(*wait)),
         FlowInput::SendFailed { key, .. } => Some(Told::SendFailed(key.clone())),
+        FlowInput::Called { wait, called } => Some(Told::Called {
+            wait: *wait,
+            called: called.clone(),
+        }),
     }
 }
 

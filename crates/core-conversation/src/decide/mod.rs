@@ -16,10 +16,10 @@ use core_types::{
     PlatformError, QueueId, StatusUpdate, Timestamp, WhatsAppMessageId,
 };
 
-pub use flow::{Effect, FlowInput, FlowStep, StepOutcome, StepResult};
+pub use flow::{Effect, FlowCall, FlowInput, FlowStep, StepOutcome, StepResult};
 pub use send::Sender;
 
-use crate::event::Event;
+use crate::event::{Called, Event};
 use crate::message::Message;
 use crate::state::{Conversation, Engagement};
 
@@ -110,6 +110,15 @@ pub enum Input {
         seen: Seen,
         /// Which queue.
         queue: QueueId,
+    },
+    /// A call that a flow asked for has come to something.
+    Called {
+        /// Of which engagement.
+        engagement: EngagementId,
+        /// The wait it was for.
+        wait: u64,
+        /// What came of it.
+        called: Called,
     },
     /// A key turned out to name another customer now.
     KeyTaken(ContactKey),
@@ -233,6 +242,8 @@ pub struct Decision {
     /// A step the flow has to take; its result is the next [`Input::Step`], and is to be stored
     /// together with these events.
     pub step: Option<FlowStep>,
+    /// Calls to other systems, to be made once the events are stored.
+    pub calls: Vec<FlowCall>,
 }
 
 /// Decides what `input` causes at `now`. `target` is the message the input is about, when there
@@ -251,6 +262,7 @@ pub fn decide(
         conversation: conversation.clone(),
         events: Vec::new(),
         step: None,
+        calls: Vec::new(),
         policy,
         now,
     };
@@ -290,6 +302,11 @@ pub fn decide(
             earlier,
         } => draft.complete_wrap_up(seen, (disposition, note), earlier.as_deref())?,
         Input::TransferToQueue { seen, queue } => draft.transfer(seen, queue)?,
+        Input::Called {
+            engagement,
+            wait,
+            called,
+        } => draft.called(engagement, *wait, called),
         Input::KeyTaken(key) => draft.lose_key(key),
         Input::Tick => draft.tick(),
     }
@@ -297,6 +314,7 @@ pub fn decide(
         events: draft.events,
         conversation: draft.conversation,
         step: draft.step,
+        calls: draft.calls,
     })
 }
 
@@ -305,6 +323,7 @@ struct Draft<'a> {
     conversation: Conversation,
     events: Vec<Event>,
     step: Option<FlowStep>,
+    calls: Vec<FlowCall>,
     policy: &'a Policy,
     now: Timestamp,
 }

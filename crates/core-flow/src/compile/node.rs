@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use core_types::{Content, InteractiveAction, Media, QueueId};
 
+use super::call::Call;
 use crate::definition::{Accept, VariableType};
 use crate::expression::Expression;
 use crate::hours::Hours;
@@ -47,6 +48,7 @@ pub(crate) enum Node {
     },
     Split(Box<Ways>),
     Pause(Pause),
+    Call(Box<Call>),
     End {
         label: Box<str>,
     },

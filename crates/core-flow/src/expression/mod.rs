@@ -99,17 +99,6 @@ impl Expression {
         });
         self.program.eval(Value::from_pairs(groups)).ok()
     }
-
-    /// The same as a text; empty where it cannot be computed.
-    pub(crate) fn text<'v>(&self, lookup: impl Fn(&Variable) -> &'v str) -> String {
-        let value = self.value(lookup);
-        value.and_then(|value| as_text(&value)).unwrap_or_default()
-    }
-
-    /// Whether it holds. What cannot be computed does not.
-    pub(crate) fn holds<'v>(&self, lookup: impl Fn(&Variable) -> &'v str) -> bool {
-        self.value(lookup).is_some_and(|value| value.is_true())
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! whole scenario, and [`Coverage`] counts which exits of a flow were taken on the way. [`retrace`]
 //! takes the steps of a live session again.
 
+mod call;
 mod coverage;
 mod player;
 mod record;
@@ -14,6 +15,7 @@ mod scenario;
 mod shown;
 mod span;
 
+pub use call::{Answered, CallParts, ShownCall, Stub};
 pub use coverage::{Coverage, ExitCoverage, WidgetCoverage};
 pub use player::{Played, Player, PlayerError, play};
 pub use record::{Recorded, RetraceError, Retraced, retrace};

@@ -8,16 +8,19 @@ use core_types::{
 
 use crate::compile::{CompiledFlow, Node};
 use crate::engine::advance;
+use crate::lab::call::{Answered, ShownCall, Stub, request_line};
 use crate::lab::coverage::Coverage;
 use crate::lab::scenario::{Act, Line, Routed, Said, Scenario};
 use crate::lab::shown::Shown;
 use crate::lab::span::Span;
 use crate::scope::FACTS;
-use crate::step::{Action, EffectKey, Failure, Input, Step, Wait};
+use crate::step::{Action, EffectKey, Failure, Input, Request, Step, Wait};
 
 /// Waits that may end within one span: a flow that asks again for as long as the customer is
 /// silent must not be played for ever.
 const MOST_WAITS: u32 = 10_000;
+/// Calls that may be answered one after another: a flow that is right has no loop of them.
+const MOST_CALLS: u32 = 1_000;
 
 /// A flow being played.
 #[derive(Debug)]
@@ -30,6 +33,9 @@ pub struct Player<'f> {
     finished: bool,
     /// What was sent in the last sprint that sent anything, with its keys.
     sent: Vec<(EffectKey, Content)>,
+    /// The call it waits for.
+    asked: Option<Request>,
+    stubs: Vec<Stub>,
     taken: Coverage,
 }
 
@@ -87,6 +93,9 @@ pub enum PlayerError {
         /// How many there are.
         sent: usize,
     },
+    /// Nothing was asked.
+    #[error("the flow waits for no answer; `answer` follows a `call`")]
+    NothingAsked,
     /// The flow goes on by itself for too long.
     #[error("the flow ended {MOST_WAITS} waits within one span; lead a timeout to an end")]
     Endless,
@@ -106,6 +115,8 @@ impl<'f> Player<'f> {
             wait: None,
             finished: false,
             sent: Vec::new(),
+            asked: None,
+            stubs: Vec::new(),
             taken: Coverage::default(),
         }
     }
@@ -132,6 +143,16 @@ impl<'f> Player<'f> {
         }
         self.facts.insert(format!("split.{split}"), exit.to_owned());
         Ok(())
+    }
+
+    /// From now on these calls are answered at once, by the first that fits.
+    pub fn answer_calls(&mut self, stubs: &[Stub]) {
+        self.stubs.extend_from_slice(stubs);
+    }
+
+    /// The call the flow waits for.
+    pub fn asked(&self) -> Option<&Request> {
+        self.asked.as_ref()
     }
 
     /// Whether the flow's part is over.
@@ -221,7 +242,44 @@ impl<'f> Player<'f> {
         self.step(&input)
     }
 
+    /// The other system answers the call the flow waits for.
+    ///
+    /// # Errors
+    /// When it waits for none.
+    pub fn answer(&mut self, answered: &Answered) -> Result<Vec<Line>, PlayerError> {
+        let wait = self.wait.map(|wait| wait.wait);
+        let (Some(request), Some(wait)) = (&self.asked, wait) else {
+            return Err(PlayerError::NothingAsked);
+        };
+        let called = answered.told(self.flow, request.widget);
+        self.step(&Input::Called { wait, called })
+    }
+
     fn step(&mut self, input: &Input) -> Result<Vec<Line>, PlayerError> {
+        let mut lines = self.take(input)?;
+        for _ in 0..MOST_CALLS {
+            let line = self.asked.as_ref().map(request_line);
+            let stub = line.and_then(|line| self.stubs.iter().find(|stub| stub.matches(&line)));
+            let Some(answer) = stub.map(|stub| stub.answer.clone()) else {
+                return Ok(lines);
+            };
+            let called = self
+                .asked
+                .as_ref()
+                .zip(self.wait)
+                .map(|(request, wait)| Input::Called {
+                    wait: wait.wait,
+                    called: answer.told(self.flow, request.widget),
+                });
+            match called {
+                Some(input) => lines.extend(self.take(&input)?),
+                None => return Ok(lines),
+            }
+        }
+        Err(PlayerError::Endless)
+    }
+
+    fn take(&mut self, input: &Input) -> Result<Vec<Line>, PlayerError> {
         let step = advance(
             self.flow,
             self.session.as_deref(),
@@ -233,14 +291,18 @@ impl<'f> Player<'f> {
         for label in &step.path {
             self.taken.count(label);
         }
-        let sent = step
-            .effects
-            .into_iter()
-            .filter_map(|effect| match effect.action {
-                Action::Send(content) => Some((effect.key, *content)),
-                Action::RouteTo { .. } | Action::SetVariable { .. } | Action::End { .. } => None,
-            });
-        let sent: Vec<_> = sent.collect();
+        // A step without effect leaves the session where it waits.
+        if self.wait != step.wait {
+            self.asked = None;
+        }
+        let mut sent = Vec::new();
+        for effect in step.effects {
+            match effect.action {
+                Action::Send(content) => sent.push((effect.key, *content)),
+                Action::Call(request) => self.asked = Some(*request),
+                Action::RouteTo { .. } | Action::SetVariable { .. } | Action::End { .. } => {}
+            }
+        }
         if !sent.is_empty() {
             self.sent = sent;
         }
@@ -300,6 +362,7 @@ pub fn play(
             return Err((0, PlayerError::NoSuchFact(crate::problem::quote(name))));
         }
     }
+    player.answer_calls(&scenario.calls);
     for (split, exit) in &scenario.splits {
         player.choose(split, exit).map_err(|error| (0, error))?;
     }
@@ -309,7 +372,10 @@ pub fn play(
             Line::Customer(said) => player.customer(said),
             Line::Wait(span) => player.wait(*span),
             Line::Unsent(number) => player.unsent(*number),
-            Line::Flow(_) | Line::Set(_) | Line::Route(_) | Line::End(_) => continue,
+            Line::Answer(answered) => player.answer(answered),
+            Line::Flow(_) | Line::Call(_) | Line::Set(_) | Line::Route(_) | Line::End(_) => {
+                continue;
+            }
         };
         lines.push(line.clone());
         lines.extend(answers.map_err(|error| (position, error))?);
@@ -329,6 +395,7 @@ pub(super) fn answers(step: &Step<'_>) -> Vec<Line> {
     let effects = step.effects.iter();
     let line = effects.map(|effect| match &effect.action {
         Action::Send(content) => Line::Flow(Shown::from(&**content)),
+        Action::Call(request) => Line::Call(ShownCall::from(&**request)),
         Action::SetVariable { name, value } => {
             Line::Set(BTreeMap::from([(name.clone(), value.clone())]))
         }

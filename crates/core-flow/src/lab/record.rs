@@ -7,9 +7,11 @@ use core_types::{Content, Reply, Timestamp};
 
 use crate::compile::{CompiledFlow, Node};
 use crate::engine::advance;
+use crate::lab::call::Answered;
 use crate::lab::player::{answers, to_tap_on};
 use crate::lab::scenario::{Act, Line, Said, Scenario};
 use crate::lab::span::Span;
+use crate::session::Session;
 use crate::step::{Action, EffectKey, Failure, Input, Step};
 
 /// One step of a live session, with all that went into it.
@@ -79,7 +81,7 @@ pub fn retrace(
             difference = Some(position);
         }
         note_splits(flow, &step, &mut splits);
-        tape.put(recorded, &step);
+        tape.put(flow, recorded, &step);
         ends.push(tape.lines.len());
     }
     let contact = steps.first().map(|step| contact(&step.facts));
@@ -90,6 +92,7 @@ pub fn retrace(
             at: at.ok().map(|at| at.to_string()),
             contact: contact.unwrap_or_default(),
             splits,
+            calls: Vec::new(),
             steps: tape.lines,
         },
         ends,
@@ -128,7 +131,7 @@ struct Tape {
 }
 
 impl Tape {
-    fn put(&mut self, recorded: &Recorded, step: &Step<'_>) {
+    fn put(&mut self, flow: &CompiledFlow, recorded: &Recorded, step: &Step<'_>) {
         match &recorded.input {
             Input::Start(content) | Input::Message(content) => {
                 self.pass(recorded.now, false);
@@ -145,6 +148,12 @@ impl Tape {
                 let Some(number) = number else { return };
                 self.lines.push(Line::Unsent(number));
             }
+            Input::Called { called, .. } => {
+                self.pass(recorded.now, false);
+                let widget = Session::waits_at(&recorded.before).unwrap_or_default();
+                let answered = Answered::of(flow, widget, called);
+                self.lines.push(Line::Answer(Box::new(answered)));
+            }
         }
         self.lines.extend(answers(step));
         let sent = step
@@ -152,7 +161,10 @@ impl Tape {
             .iter()
             .filter_map(|effect| match &effect.action {
                 Action::Send(content) => Some((effect.key, (**content).clone())),
-                Action::RouteTo { .. } | Action::SetVariable { .. } | Action::End { .. } => None,
+                Action::RouteTo { .. }
+                | Action::SetVariable { .. }
+                | Action::Call(_)
+                | Action::End { .. } => None,
             });
         let sent: Vec<_> = sent.collect();
         if !sent.is_empty() {

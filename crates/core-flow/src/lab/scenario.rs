@@ -8,6 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::lab::call::{Answered, ShownCall, Stub};
 use crate::lab::shown::Shown;
 use crate::lab::span::Span;
 
@@ -17,8 +18,21 @@ use crate::lab::span::Span;
 pub struct Suite {
     /// The flow's file, as seen from this one's folder.
     pub flow: String,
+    /// Calls that are answered in the same way in every scenario.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Stub>,
     /// What is played, each from the start.
     pub scenarios: Vec<Scenario>,
+}
+
+impl Suite {
+    /// A scenario with the calls that are answered in every one of its file behind its own.
+    #[must_use]
+    pub fn whole(&self, scenario: &Scenario) -> Scenario {
+        let mut whole = scenario.clone();
+        whole.calls.extend_from_slice(&self.calls);
+        whole
+    }
 }
 
 /// One conversation.
@@ -36,12 +50,16 @@ pub struct Scenario {
     /// The exit taken at a split, by the split's name; otherwise chance decides.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub splits: BTreeMap<String, String>,
+    /// Calls that are answered in the same way each time. One that is not here is answered by the
+    /// next `answer`, or by nothing when time passes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Stub>,
     /// What happens, in order. The customer's first line begins the session.
     pub steps: Vec<Line>,
 }
 
-/// One line of a conversation. `customer`, `wait` and `unsent` are what happens to the flow; all
-/// others are what the flow does about it.
+/// One line of a conversation. `customer`, `wait`, `unsent` and `answer` are what happens to the flow;
+/// all others are what the flow does about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
@@ -51,6 +69,10 @@ pub enum Line {
     Wait(Span),
     /// WhatsApp refuses a message of the flow, counted from 1 in what the flow said last.
     Unsent(u32),
+    /// The other system answers the call the flow waits for.
+    Answer(Box<Answered>),
+    /// The flow asks another system.
+    Call(ShownCall),
     /// The flow sends a message.
     Flow(Shown),
     /// A variable gets a value, by its full name.
@@ -64,7 +86,10 @@ pub enum Line {
 impl Line {
     /// Whether it happens to the flow, and is not its answer.
     pub fn is_input(&self) -> bool {
-        matches!(self, Self::Customer(_) | Self::Wait(_) | Self::Unsent(_))
+        matches!(
+            self,
+            Self::Customer(_) | Self::Wait(_) | Self::Unsent(_) | Self::Answer(_)
+        )
     }
 }
 

@@ -2,15 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::Run;
+use super::{MASK, MAX_HELD, Run};
 use crate::compile::{Assigned, Assignments, Exit, Source};
-use crate::limits::MAX_SESSION_BYTES;
 use crate::step::Action;
-
-/// What stands in the record for a value that is kept out of it.
-const MASK: &str = "•••";
-/// Most bytes all variables of a session may hold: the rest of a session needs room as well.
-const MAX_HELD: usize = MAX_SESSION_BYTES - (16 << 10);
 
 impl<'f> Run<'f, '_> {
     /// Makes every assignment, or none of them.
@@ -42,7 +36,7 @@ impl<'f> Run<'f, '_> {
             Source::Fixed(value) => Some(value.to_string()),
             Source::Text(text) => assigned.kind.kept(&self.render(text)),
             Source::Expression(expression) => {
-                let value = expression.value(|variable| self.value(variable))?;
+                let value = self.computed_value(expression)?;
                 assigned.kind.kept_value(&value)
             }
         }?;

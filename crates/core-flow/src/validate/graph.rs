@@ -17,6 +17,8 @@ pub(super) enum Needs {
     Nothing,
     /// A send fails.
     Failure,
+    /// Another system answers, or does not.
+    Answer,
     /// Time passes.
     Time,
     /// The customer writes.
@@ -43,7 +45,7 @@ pub(super) fn check(definition: &Definition, scope: &Scope<'_>, problems: &mut V
     open_ends(definition, problems);
     refusals(definition, problems);
     let name = |position: usize| definition.widgets[position].name.as_str();
-    if let Some(cycle) = cycle(&roads, |needs| needs <= Needs::Failure) {
+    if let Some(cycle) = cycle(&roads, |needs| needs <= Needs::Answer) {
         let names: Vec<&str> = cycle.iter().map(|position| name(*position)).collect();
         problems.push(Problem::error(
             names[0],
@@ -79,6 +81,7 @@ fn roads_of(widget: &Widget, scope: &Scope<'_>) -> Vec<Road> {
         (Settings::CollectInput(_), "timeout") | (Settings::Wait(_), "next") => Needs::Time,
         (Settings::CollectInput(_) | Settings::Wait(_), _) => Needs::Customer,
         (Settings::SendMedia(_), "failed") => Needs::Failure,
+        (Settings::HttpCall(_), _) => Needs::Answer,
         _ => Needs::Nothing,
     };
     let lead = |(exit, target): &(String, Option<String>)| {
@@ -219,6 +222,7 @@ fn longest(definition: &Definition, roads: &[Vec<Road>], problems: &mut Vec<Prob
             | Settings::Condition(_)
             | Settings::BusinessHours(_)
             | Settings::SetVariables(_)
+            | Settings::HttpCall(_)
             | Settings::Split(_)
             | Settings::Wait(_)
             | Settings::End

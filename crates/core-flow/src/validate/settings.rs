@@ -32,6 +32,7 @@ pub(super) fn check(widget: &Widget, scope: &Scope<'_>, problems: &mut Vec<Probl
         Settings::BusinessHours(settings) => checker.hours(settings),
         Settings::Split(settings) => checker.split(settings),
         Settings::Wait(settings) => checker.seconds("seconds", settings.seconds),
+        Settings::HttpCall(settings) => checker.http_call(settings),
         Settings::RouteTo(settings) => checker.route_to(settings),
     }
 }

@@ -82,7 +82,7 @@ fn example(kind: VariableType) -> &'static str {
 }
 
 /// Whether what an expression gives can be kept as `kind`.
-fn takes(kind: VariableType, given: Kind) -> bool {
+pub(super) fn takes(kind: VariableType, given: Kind) -> bool {
     match kind {
         VariableType::Text => !matches!(given, Kind::List | Kind::Map),
         VariableType::Number | VariableType::Currency | VariableType::Percent => {

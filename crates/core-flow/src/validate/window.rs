@@ -62,6 +62,7 @@ fn silence(definition: &Definition, roads: &[Vec<Road>], reached: &[bool]) -> Ve
             let wait = match (&definition.widgets[widget].settings, road.needs) {
                 (Settings::CollectInput(question), Needs::Time) => question.timeout_seconds,
                 (Settings::Wait(pause), Needs::Time) => pause.seconds,
+                (Settings::HttpCall(call), _) => call.timeout_seconds,
                 _ => 0,
             };
             let after = silent[widget] + u64::from(wait);

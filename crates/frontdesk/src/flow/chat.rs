@@ -6,7 +6,9 @@ use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use core_flow::lab::{Act, Line, Player, PlayerError, Routed, Said, Scenario, Shown};
+use core_flow::lab::{
+    Act, Answered, Line, Player, PlayerError, Routed, Said, Scenario, Shown, ShownCall,
+};
 
 use super::source::{Flow, begins, keep};
 use crate::cli::FlowChatArgs;
@@ -20,6 +22,8 @@ Write what the customer writes. Or:
   /sticker          send a sticker
   /wait 10m         let time pass (30s, 1h30m, 7d)
   /unsent N         WhatsApp refuses the flow's N-th last message
+  /answer 200 JSON  answer the call the flow waits for; the JSON may be left away
+  /fail REASON      that call gets no answer
   /save FILE TITLE  keep what was played as a scenario
   /quit             leave";
 
@@ -31,6 +35,7 @@ pub(super) fn run(args: &FlowChatArgs) -> anyhow::Result<()> {
         at: None,
         contact: contact(&args.contact)?,
         splits: BTreeMap::new(),
+        calls: Vec::new(),
         steps: Vec::new(),
     };
     let mut player = Player::new(&flow, &scenario.contact, begins(&scenario)?);
@@ -99,6 +104,11 @@ fn command(line: &str) -> anyhow::Result<Command> {
             rest.parse()
                 .context("a number is missing, such as /unsent 1")?,
         )),
+        "answer" => Command::Play(Line::Answer(Box::new(answer(rest)?))),
+        "fail" => Command::Play(Line::Answer(Box::new(Answered {
+            failed: Some(rest.to_owned()),
+            ..Answered::default()
+        }))),
         "save" => {
             let (file, title) = rest.split_once(' ').context("write /save FILE TITLE")?;
             Command::Save(file.into(), title.trim().to_owned())
@@ -112,12 +122,30 @@ fn command(line: &str) -> anyhow::Result<Command> {
     })
 }
 
+/// `200 {"price": 5}`: a status, and what is answered.
+fn answer(text: &str) -> anyhow::Result<Answered> {
+    let (status, body) = text.split_once(' ').unwrap_or((text, ""));
+    let status = status.parse();
+    let status = status.context("a status is missing, such as /answer 200 {\"price\": 5}")?;
+    let mut answered = Answered {
+        status: Some(status),
+        ..Answered::default()
+    };
+    match (body.trim(), serde_json::from_str(body)) {
+        ("", _) => {}
+        (_, Ok(json)) => answered.body = Some(json),
+        (text, Err(_)) => answered.text = Some(text.to_owned()),
+    }
+    Ok(answered)
+}
+
 fn play(player: &mut Player<'_>, step: Line, kept: &mut Vec<Line>) -> Result<String, PlayerError> {
     let answers = match &step {
         Line::Customer(said) => player.customer(said)?,
         Line::Wait(span) => player.wait(*span)?,
         Line::Unsent(number) => player.unsent(*number)?,
-        Line::Flow(_) | Line::Set(_) | Line::Route(_) | Line::End(_) => Vec::new(),
+        Line::Answer(answered) => player.answer(answered)?,
+        Line::Flow(_) | Line::Call(_) | Line::Set(_) | Line::Route(_) | Line::End(_) => Vec::new(),
     };
     let mut text: Vec<String> = answers.iter().map(told).collect();
     if answers.is_empty() {
@@ -172,12 +200,20 @@ fn told(line: &Line) -> String {
                 .collect();
             values.join("\n")
         }
+        Line::Call(ShownCall::Bare(request)) => format!("(asks {})", printable(request)),
+        Line::Call(ShownCall::Full(call)) => {
+            let body = call.body.as_ref().map(|body| format!(" {body}"));
+            let credential = call.credential.as_ref();
+            let credential = credential.map(|name| format!(", signed by {name}"));
+            let more = [body, credential].map(Option::unwrap_or_default).concat();
+            format!("(asks {})", printable(&format!("{}{more}", call.request)))
+        }
         Line::Route(Routed { queue, priority: 0 }) => format!("(goes to the queue {queue})"),
         Line::Route(Routed { queue, priority }) => {
             format!("(goes to the queue {queue}, priority {priority})")
         }
         Line::End(exit) => format!("(ends at {exit})"),
-        Line::Customer(_) | Line::Wait(_) | Line::Unsent(_) => String::new(),
+        Line::Customer(_) | Line::Wait(_) | Line::Unsent(_) | Line::Answer(_) => String::new(),
     }
 }
 

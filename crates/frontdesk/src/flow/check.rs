@@ -9,18 +9,28 @@ use crate::cli::FlowCheckArgs;
 use crate::exit::Exit;
 use crate::terminal::{print_line, printable};
 
+/// What an installation has, by name.
+struct Known {
+    queues: Vec<String>,
+    credentials: Vec<String>,
+}
+
 /// Checks each file; the exit code is 1 when one has errors.
 pub(super) async fn run(args: &FlowCheckArgs) -> anyhow::Result<()> {
-    let queues = if args.live {
-        Some(Installation::open(&args.server)?.queues().await?)
+    let known = if args.live {
+        let installation = Installation::open(&args.server)?;
+        Some(Known {
+            queues: installation.queues().await?,
+            credentials: installation.credentials().await?,
+        })
     } else {
         None
     };
     let mut errors = 0;
     for file in &args.files {
         let mut flow = Flow::read(file)?;
-        if let (Some(definition), Some(queues)) = (&flow.definition, &queues) {
-            flow.problems.extend(unknown_queues(definition, queues));
+        if let (Some(definition), Some(known)) = (&flow.definition, &known) {
+            flow.problems.extend(unknown(definition, known));
         }
         let wrong = flow.problems.iter().filter(|problem| problem.is_error());
         let wrong = wrong.count();
@@ -61,21 +71,39 @@ pub(super) async fn run(args: &FlowCheckArgs) -> anyhow::Result<()> {
     Err(Exit { code: 1, message }.into())
 }
 
-/// Widgets that lead to a queue the installation does not have.
-fn unknown_queues(definition: &Definition, queues: &[String]) -> Vec<Problem> {
+/// Widgets that name a queue or a credential that the installation does not have.
+fn unknown(definition: &Definition, known: &Known) -> Vec<Problem> {
+    let missing = |kind: &str, name: &str, there: &[String]| {
+        let remedy = match there {
+            [] => "create it".to_owned(),
+            there => format!("create it, or use one of {}", there.join(", ")),
+        };
+        (
+            format!("the installation has no {kind} `{name}`"),
+            remedy,
+            kind.to_owned(),
+        )
+    };
     let widgets = definition.widgets.iter();
-    let unknown = widgets.filter_map(|widget| match &widget.settings {
-        Settings::RouteTo(route) if !queues.contains(&route.queue) => Some(Problem {
+    let unknown = widgets.filter_map(|widget| {
+        let (message, remedy, kind) = match &widget.settings {
+            Settings::RouteTo(route) if !known.queues.contains(&route.queue) => {
+                missing("queue", &route.queue, &known.queues)
+            }
+            Settings::HttpCall(call) => {
+                let name = call.credential.as_ref()?;
+                let new = !known.credentials.contains(name);
+                new.then(|| missing("credential", name, &known.credentials))?
+            }
+            _ => return None,
+        };
+        Some(Problem {
             severity: Severity::Error,
             widget: widget.name.clone(),
-            field: "settings.queue".to_owned(),
-            message: format!("the installation has no queue `{}`", route.queue),
-            remedy: match queues {
-                [] => "create it".to_owned(),
-                queues => format!("create it, or use one of {}", queues.join(", ")),
-            },
-        }),
-        _ => None,
+            field: format!("settings.{kind}"),
+            message,
+            remedy,
+        })
     });
     unknown.collect()
 }

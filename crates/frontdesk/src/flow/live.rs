@@ -4,16 +4,17 @@ use std::num::NonZeroU32;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use core_flow::lab::Recorded;
-use core_flow::{CompiledFlow, Input};
+use core_flow::{Called, CompiledFlow, Input};
 use core_types::Content;
 use lib_platform::AuthorizedChannel;
+use lib_proto::common::flow_called::Outcome;
 use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
 use lib_proto::conversations::flow_step::Told;
 use lib_proto::conversations::{FlowStep, ListEngagementsRequest, ListFlowStepsRequest};
 use lib_proto::flow_runner::flow_service_client::FlowServiceClient;
 use lib_proto::flow_runner::{
-    CreateFlowRequest, FlowVersion, GetFlowRequest, GetFlowVersionRequest, ListFlowVersionsRequest,
-    PublishFlowRequest, RollBackFlowRequest, UpdateFlowRequest,
+    CreateFlowRequest, FlowVersion, GetFlowRequest, GetFlowVersionRequest, ListCredentialsRequest,
+    ListFlowVersionsRequest, PublishFlowRequest, RollBackFlowRequest, UpdateFlowRequest,
 };
 use lib_proto::routing::ListQueuesRequest;
 use lib_proto::routing::routing_service_client::RoutingServiceClient;
@@ -63,6 +64,14 @@ impl Installation {
 
     fn said(&self, status: &tonic::Status) -> anyhow::Error {
         anyhow!("{} says: {}", self.server, sentence(status))
+    }
+
+    /// The names of its credentials.
+    pub(super) async fn credentials(&self) -> anyhow::Result<Vec<String>> {
+        let mut flows = self.flows.clone();
+        let answer = flows.list_credentials(ListCredentialsRequest {}).await;
+        let all = answer.map_err(|status| self.said(&status))?.into_inner();
+        Ok(all.credentials.into_iter().map(|one| one.name).collect())
     }
 
     /// The ids of its queues.
@@ -275,6 +284,17 @@ fn recorded(step: FlowStep) -> anyhow::Result<Recorded> {
         }
         Some(Told::TimedOut(wait)) => Input::TimedOut { wait },
         Some(Told::SendFailed(key)) => Input::SendFailed { key: key.parse()? },
+        Some(Told::Called(called)) => Input::Called {
+            wait: called.wait,
+            called: match called.outcome {
+                Some(Outcome::Answer(answer)) => Called::Answered {
+                    status: u16::try_from(answer.status)?,
+                    saved: answer.usable.then_some(answer.saved),
+                },
+                Some(Outcome::Failed(reason)) => Called::Failed(reason),
+                None => bail!("entry {}: a call without an outcome", step.sequence),
+            },
+        },
         None => bail!(
             "entry {} was written by an older Frontdesk, which did not keep what a flow was told",
             step.sequence

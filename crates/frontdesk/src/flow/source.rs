@@ -183,6 +183,7 @@ pub(super) fn keep(flow: &Path, file: &Path, scenario: &Scenario) -> anyhow::Res
     } else {
         Suite {
             flow: seen_from(flow, file)?,
+            calls: Vec::new(),
             scenarios: Vec::new(),
         }
     };

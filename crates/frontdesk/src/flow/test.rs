@@ -114,7 +114,7 @@ fn test(loaded: Loaded) -> anyhow::Result<Tested> {
     let mut taken = Coverage::default();
     let mut cases = Vec::with_capacity(loaded.suite.scenarios.len());
     for scenario in &loaded.suite.scenarios {
-        let problem = case(&loaded.flow, scenario, &mut taken);
+        let problem = case(&loaded.flow, &loaded.suite.whole(scenario), &mut taken);
         let problem = problem
             .with_context(|| format!("{}: scenario `{}`", loaded.path.display(), scenario.title))?;
         cases.push(Case {
@@ -189,7 +189,7 @@ pub(super) fn written(line: Option<&Line>) -> anyhow::Result<String> {
 fn update(loaded: &mut Loaded) -> anyhow::Result<()> {
     let before = loaded.suite.clone();
     for scenario in &mut loaded.suite.scenarios {
-        let played = play(&loaded.flow, scenario, begins(scenario)?);
+        let played = play(&loaded.flow, &before.whole(scenario), begins(scenario)?);
         let played = played.map_err(|(position, error)| {
             anyhow::anyhow!(
                 "{}: scenario `{}`, step {}: {error}",

@@ -25,6 +25,7 @@ pub(super) async fn start(
         Role::FlowRunner => {
             let config = svc_flow_runner::Config {
                 compiled_versions: settings.number_as("flow_runner.compiled_versions")?,
+                private_hosts: words(settings.text_opt("flow_runner.private_hosts")),
             };
             svc_flow_runner::start(config, context).await
         }
@@ -94,4 +95,10 @@ fn egress(settings: &Settings) -> anyhow::Result<svc_egress::Config> {
 
 fn seconds(settings: &Settings, key: &str) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs(settings.number(key)?))
+}
+
+/// What stands between commas.
+fn words(text: Option<&str>) -> Vec<String> {
+    let words = text.into_iter().flat_map(|text| text.split(','));
+    words.map(|word| word.trim().to_owned()).collect()
 }

@@ -11,6 +11,7 @@ use lib_storage::StorageError;
 pub(super) use super::task::{Loose, ReplyWith, Target, Task};
 use super::unit::Answer;
 use crate::cache::Messages;
+use crate::calls::Call;
 use crate::parts::Fences;
 use crate::store::load::{Orphan, StoredMessage, WamidKey};
 use crate::store::part_of;
@@ -66,6 +67,8 @@ pub(super) struct Batch {
     pub(super) asked: HashSet<WamidKey>,
     /// The parts held when the batch began.
     pub(super) fences: Fences,
+    /// Calls to be made once everything is stored.
+    calls: Vec<Call>,
     /// What will be written besides the conversations.
     pub(super) commit: Commit,
 }
@@ -78,6 +81,8 @@ pub(super) struct Done {
     pub(super) commit: Commit,
     /// The messages at hand of each conversation of the commit.
     pub(super) messages: Vec<Messages>,
+    /// Calls to be made once it is written.
+    pub(super) calls: Vec<Call>,
     /// Conversations nothing happened to, with their messages.
     pub(super) untouched: Vec<(Conversation, Messages)>,
     /// Conversations whose deadline passed without effect, their part, and their next one.
@@ -98,6 +103,7 @@ impl Batch {
             orphans: Vec::new(),
             asked: HashSet::new(),
             fences,
+            calls: Vec::new(),
             commit: Commit::default(),
         }
     }
@@ -212,6 +218,14 @@ impl Batch {
         Ok(())
     }
 
+    /// Calls that a decision asks for are made once it is stored.
+    pub(super) fn ask(&mut self, decision: &mut Decision, traceparent: &str) {
+        for call in std::mem::take(&mut decision.calls) {
+            let call = Call::of(&decision.conversation, call, traceparent);
+            self.calls.extend(call);
+        }
+    }
+
     /// A status that stays without a message waits for it outside the log.
     pub(super) fn orphan(&mut self, loose: Loose) {
         self.commit.dedupe.push(loose.key.clone());
@@ -243,6 +257,7 @@ impl Batch {
         }
         Done {
             answers: self.all_answers(),
+            calls: std::mem::take(&mut self.calls),
             commit,
             messages: all,
             untouched,

@@ -26,6 +26,7 @@ pub(crate) use unit::{Answer, Item, Place, SendCommand, Unit, What};
 
 use self::known::Care;
 use crate::cache::{Cache, Messages};
+use crate::calls::Calls;
 use crate::directory::Directory;
 use crate::flow_runner::FlowRunner;
 use crate::metrics::Instruments;
@@ -52,6 +53,7 @@ pub(crate) struct Writer {
     pub(crate) policy: Policy,
     pub(crate) directory: Arc<Directory>,
     pub(crate) flows: FlowRunner,
+    pub(crate) calls: Calls,
     pub(crate) parts: Arc<Parts>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) cache: Cache,
@@ -206,6 +208,7 @@ impl Writer {
             );
             self.instruments.committed(&commit, now);
             self.committed(commit, done.messages, fences, head);
+            self.calls.make(done.calls);
         }
         self.instruments.answered(&done.answers);
         Ok(done.answers)

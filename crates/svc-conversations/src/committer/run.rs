@@ -148,6 +148,7 @@ impl Writer {
             // A step's result is never rejected: it concerns the state just decided.
             if let Ok(after) = decide(&decision.conversation, &input, None, &self.policy, now) {
                 decision.events.extend(after.events);
+                decision.calls.extend(after.calls);
                 decision.conversation = after.conversation;
             }
             complete(batch, &conversation, task, decision)?;
@@ -275,7 +276,7 @@ fn complete(
     batch: &mut Batch,
     id: &ConversationId,
     mut task: Task,
-    decision: Decision,
+    mut decision: Decision,
 ) -> Result<(), StorageError> {
     let queued = decision.events.iter().find_map(|event| match event {
         Event::MessageQueued { message, .. } => Some(message.id.clone()),
@@ -291,6 +292,7 @@ fn complete(
     span.in_scope(|| {
         tracing::debug!(traceparent, events = decision.events.len(), "decided");
     });
+    batch.ask(&mut decision, &traceparent);
     batch.take(id, decision, &traceparent)?;
     batch.commit.dedupe.extend(task.dedupe.take());
     let answer = match task.reply {

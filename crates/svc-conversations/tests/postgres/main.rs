@@ -7,6 +7,8 @@ use lib_storage::Engine;
 /// Where this suite keeps its records.
 const ENGINE: Engine = Engine::Postgres;
 
+#[path = "../service/calls.rs"]
+mod calls;
 #[path = "../service/desk.rs"]
 mod desk;
 #[path = "../service/edges.rs"]

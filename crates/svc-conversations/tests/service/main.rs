@@ -7,6 +7,7 @@ use lib_storage::Engine;
 /// Where this suite keeps its records.
 const ENGINE: Engine = Engine::Sqlite;
 
+mod calls;
 mod desk;
 mod edges;
 mod inbound;

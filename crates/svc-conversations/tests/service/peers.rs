@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 use core_types::Timestamp;
 use lib_proto::accounts::{Connector, Number, NumberRecord};
 use lib_proto::common::content::Content as Said;
-use lib_proto::common::{Content, Text};
+use lib_proto::common::{Content, FlowAnswer, FlowCalled, Text, flow_called};
 use lib_proto::flow_runner::flow_runner_service_server::FlowRunnerService;
 use lib_proto::flow_runner::{self as fr, advanced, flow_effect::Effect, flow_input::Input};
 use lib_proto::templates::template_service_server::TemplateService;
 use lib_proto::{templates as tp, timestamp_to_proto};
 use lib_testkit::Directory;
+use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 /// How long the scripted flow waits for an answer.
@@ -39,7 +40,7 @@ pub(crate) fn accounts() -> Directory {
     ])
 }
 
-/// Greets, asks, and routes `1` to sales; `bye` ends, `break` fails, a timeout or a failed send
+/// Greets, asks, and routes `1` to sales; `ask` calls another system; `bye` ends, `break` fails, a timeout or a failed send
 /// goes to support.
 #[derive(Clone, Default)]
 pub(crate) struct Flows(Arc<Mutex<FlowState>>);
@@ -48,12 +49,19 @@ pub(crate) struct Flows(Arc<Mutex<FlowState>>);
 struct FlowState {
     down: bool,
     calls: Vec<usize>,
+    /// Keys of the calls to other systems that were made.
+    asked: Vec<String>,
 }
 
 impl Flows {
     /// Whether it answers at all.
     pub(crate) fn set_down(&self, down: bool) {
         self.0.lock().unwrap().down = down;
+    }
+
+    /// Keys of the calls to other systems that were made.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.0.lock().unwrap().asked.clone()
     }
 
     /// How many steps each call asked for.
@@ -106,6 +114,15 @@ fn step(advance: fr::Advance) -> fr::Advanced {
                 let effects = vec![Effect::SetVariable(choice), say("To sales"), route("sales")];
                 (false, effects)
             }
+            // Asks another system, which answers, or too late.
+            address @ ("ask" | "ask late") => {
+                let call = fr::FlowCall {
+                    url: address.to_owned(),
+                    timeout_seconds: 5,
+                    ..fr::FlowCall::default()
+                };
+                (true, vec![Effect::Call(call)])
+            }
             "bye" => {
                 let end = fr::EndEngagement {
                     reason: String::new(),
@@ -113,6 +130,13 @@ fn step(advance: fr::Advance) -> fr::Advanced {
                 (false, vec![Effect::End(end)])
             }
             _ => (true, vec![say("1 or 2, please")]),
+        },
+        Some(Input::Called(called)) => match called.outcome {
+            Some(flow_called::Outcome::Answer(answer)) => {
+                let said = format!("{} {}", answer.status, answer.saved.join(","));
+                (true, vec![say(&said)])
+            }
+            _ => (true, vec![say("no answer")]),
         },
         _ => (false, vec![route("support")]),
     };
@@ -154,6 +178,30 @@ impl FlowRunnerService for Flows {
         state.calls.push(steps.len());
         let results = steps.into_iter().map(step).collect();
         Ok(Response::new(fr::AdvanceResponse { results }))
+    }
+
+    async fn call(
+        &self,
+        request: Request<fr::CallRequest>,
+    ) -> Result<Response<fr::CallResponse>, Status> {
+        let request = request.into_inner();
+        let call = fr::FlowCall::decode(&*request.call).unwrap();
+        self.0.lock().unwrap().asked.push(request.idempotency_key);
+        if call.url == "ask late" {
+            return Err(Status::deadline_exceeded("too late"));
+        }
+        let answer = FlowAnswer {
+            status: 200,
+            usable: true,
+            saved: vec!["59.90".to_owned()],
+        };
+        let called = FlowCalled {
+            wait: 0,
+            outcome: Some(flow_called::Outcome::Answer(answer)),
+        };
+        Ok(Response::new(fr::CallResponse {
+            called: Some(called),
+        }))
     }
 }
 

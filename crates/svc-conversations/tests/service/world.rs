@@ -110,6 +110,7 @@ impl World {
             ("bob", user("acme", "bob", Role::Agent)),
             ("sue", user("acme", "sue", Role::Supervisor)),
             ("eve", user("other", "eve", Role::Administrator)),
+            ("root", user("acme", "root", Role::Administrator)),
         ];
         let who = Authenticator::new(self.clock.clone(), tokens(&users), None);
         let running = Host::serve(listener, parts, &context.life, who).await;

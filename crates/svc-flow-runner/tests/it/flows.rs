@@ -289,7 +289,7 @@ async fn the_database_itself_refuses_to_change_a_version(place: &Place) {
     let server = Server::start(place).await;
     server.publish("f", GUIDE).await;
     server.stop().await;
-    let database = place.database("flow-runner", 1).await;
+    let database = place.database("flow-runner", 2).await;
     let mut forbidden = vec![
         "UPDATE flow_version SET note = 'x'",
         "DELETE FROM flow_version",

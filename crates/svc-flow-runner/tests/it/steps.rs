@@ -190,7 +190,7 @@ async fn known_flows_need_no_database_and_unknown_ones_wait_for_it(place: &Place
             .remove(0),
     );
     // The tables go away under the running service.
-    let database = place.database("flow-runner", 1).await;
+    let database = place.database("flow-runner", 2).await;
     let mut tx = database.begin().await.unwrap();
     for away in [
         "ALTER TABLE flow RENAME TO gone",

@@ -26,7 +26,10 @@ impl Server {
     /// Starts on the data in `place`.
     pub(crate) async fn start(place: &Place) -> Self {
         let context = place.context(&Clock::virtual_at(now()), NOWHERE);
-        let config = svc_flow_runner::Config::default();
+        let config = svc_flow_runner::Config {
+            private_hosts: vec!["127.0.0.1".to_owned()],
+            ..svc_flow_runner::Config::default()
+        };
         let parts = svc_flow_runner::start(config, context.clone());
         let users = [
             ("red", user("red", "root", Role::Administrator)),

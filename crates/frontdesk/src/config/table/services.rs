@@ -105,6 +105,19 @@ pub(super) fn doors() -> Vec<Key> {
     ]
 }
 
+/// Hosts, as a flow's address would name them.
+fn hosts(text: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:".contains(&byte);
+    let wrong = text.split(',').map(str::trim);
+    match wrong
+        .clone()
+        .find(|host| host.is_empty() || !host.bytes().all(plain))
+    {
+        Some(host) => Err(format!("`{host}` is not a host")),
+        None => Ok(()),
+    }
+}
+
 /// `vNN.N`, from v13.0 on.
 fn graph_version(text: &str) -> Result<(), String> {
     let digits = |part: &str, most: usize| {
@@ -188,6 +201,20 @@ pub(super) fn work() -> Vec<Key> {
                 Some("1000"),
                 "1000",
                 "Compiled flow versions kept in memory.",
+            ),
+        ),
+        for_roles(
+            &["flow-runner"],
+            optional(
+                "flow_runner.private_hosts",
+                Kind::Text {
+                    form: "hosts with commas between them, such as `crm.internal, 10.0.0.5`",
+                    check: hosts,
+                },
+                None,
+                "crm.internal, 10.0.0.5",
+                "Hosts on the inside of the network that flows may call. Default: none; flows reach \
+                 public addresses only, so that who writes one cannot ask what is behind the door.",
             ),
         ),
         for_roles(
