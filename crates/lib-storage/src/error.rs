@@ -179,7 +179,10 @@ fn code_remedy(code: &str) -> &'static str {
             "; grant the role CREATE on the database and ownership of its schemas, or make it a \
              member of the role that has both: GRANT owner TO role"
         }
-        "25006" => "; this is a read-only replica: point postgres.url at the primary",
+        "25006" => {
+            "; the server takes no writes: point postgres.url at the primary, or, where \
+             default_transaction_read_only is on, free its storage"
+        }
         "53100" => "; the server's disk is full: free space, nothing was lost",
         "53300" => "; raise max_connections or lower postgres.connections",
         "57P03" => "; the server is starting up: this is tried again",

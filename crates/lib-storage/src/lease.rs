@@ -29,7 +29,7 @@ pub struct Lease {
     pub part: u16,
     /// Who has it.
     pub owner: Member,
-    /// Raised at each claim.
+    /// Raised at each claim. In PostgreSQL at least the milliseconds since 1970 at that moment.
     pub fence: i64,
     /// Whether its time is over, so that it may be claimed.
     pub expired: bool,
@@ -172,6 +172,14 @@ macro_rules! after {
     };
 }
 
+/// This moment in milliseconds, by the server's clock. What a fence is at least: Redis remembers the
+/// fences of its writers, and a lease that comes back from a backup must not be behind them.
+macro_rules! moment {
+    () => {
+        "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+    };
+}
+
 impl LeaseTable {
     async fn beat_now(
         &self,
@@ -238,11 +246,13 @@ impl LeaseTable {
         sql(SHORT_WAIT).execute(&mut tx).await?;
         let rows = sql(concat!(
             "INSERT INTO lease (work, part, owner, address, fence, until) \
-             SELECT $1, CAST(c0 AS bigint), $2, $3, 1, ",
+             SELECT $1, CAST(c0 AS bigint), $2, $3, ",
+            moment!(),
+            ", ",
             after!("$4"),
             " FROM each($5) wanted ORDER BY 2 ON CONFLICT (work, part) DO UPDATE \
              SET owner = excluded.owner, address = excluded.address, until = excluded.until, \
-             fence = lease.fence + 1 \
+             fence = greatest(lease.fence + 1, excluded.fence) \
              WHERE lease.until <= clock_timestamp() OR lease.owner IN ('', excluded.owner) \
              RETURNING part, fence"
         ))

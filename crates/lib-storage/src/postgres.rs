@@ -187,17 +187,25 @@ impl PostgresPool {
 
     /// Refuses a server that is a replica, too old, or would lose what it confirmed.
     pub(crate) async fn check_fit(&self) -> Result<(), StorageError> {
-        let (version, replica, fsync, pages, commit): (i64, bool, String, String, String) =
-            sqlx::query_as(
-                "SELECT current_setting('server_version_num')::bigint, pg_is_in_recovery(), \
+        let (version, replica, reads, fsync, pages, commit): (
+            i64,
+            bool,
+            bool,
+            String,
+            String,
+            String,
+        ) = sqlx::query_as(
+            "SELECT current_setting('server_version_num')::bigint, pg_is_in_recovery(), \
+                 current_setting('default_transaction_read_only')::boolean, \
                  current_setting('fsync'), current_setting('full_page_writes'), \
                  current_setting('synchronous_commit')",
-            )
-            .fetch_one(&self.pool)
-            .await?;
+        )
+        .fetch_one(&self.pool)
+        .await?;
         let facts = Facts {
             version,
             replica,
+            reads,
             fsync: &fsync,
             pages: &pages,
             commit: &commit,
@@ -216,6 +224,8 @@ struct Facts<'a> {
     /// `server_version_num`.
     version: i64,
     replica: bool,
+    /// `default_transaction_read_only`.
+    reads: bool,
     fsync: &'a str,
     /// `full_page_writes`.
     pages: &'a str,
@@ -228,6 +238,9 @@ impl Facts<'_> {
     fn problem(&self) -> Option<String> {
         let told = if self.replica {
             "is a read-only replica; point postgres.url at the primary"
+        } else if self.reads {
+            "takes no writes (default_transaction_read_only is on, as managed services set it when \
+             storage is full); free space, then set it off"
         } else if self.version < OLDEST {
             return Some(format!(
                 "is version {}; 14 or newer is needed",
@@ -312,6 +325,7 @@ mod tests {
     const FIT: Facts<'_> = Facts {
         version: 140_000,
         replica: false,
+        reads: false,
         fsync: "on",
         pages: "on",
         commit: "on",

@@ -321,6 +321,21 @@ async fn a_server_that_would_lose_records_is_refused_with_the_remedy() {
 }
 
 #[tokio::test]
+async fn a_server_that_takes_no_writes_is_named() {
+    let mut server = PostgresServer::start().await;
+    let url = server.create_database().await;
+    servers(&url).database("notes", NOTES).await.unwrap();
+    let reads = PostgresOptions {
+        settings: vec!["default_transaction_read_only=on".to_owned()],
+        ..PostgresOptions::default()
+    };
+    server.restart_with(reads).await;
+    let error = servers(&url).database("notes", NOTES).await.unwrap_err();
+    assert!(matches!(error, StorageError::Unfit { .. }), "{error}");
+    assert!(error.to_string().contains("takes no writes"), "{error}");
+}
+
+#[tokio::test]
 async fn a_read_only_replica_is_named_at_the_start_and_after() {
     let mut server = PostgresServer::start().await;
     let url = server.create_database().await;

@@ -15,12 +15,13 @@ const MARKER: &str = "fd:v1:{0}:installation";
 /// Oldest version that works.
 const OLDEST: (u32, u32) = (7, 0);
 
-const SETTINGS: [&str; 5] = [
+const SETTINGS: [&str; 6] = [
     "appendonly",
     "appendfsync",
     "no-appendfsync-on-rewrite",
     "maxmemory-policy",
     "min-replicas-to-write",
+    "min-replicas-max-lag",
 ];
 
 impl Redis {
@@ -189,6 +190,13 @@ fn check_settings(settings: &HashMap<String, String>, profile: Profile) -> Resul
         return Err(
             "Redis has min-replicas-to-write 0, so that a primary that is cut off from its \
              replicas goes on confirming what a failover then drops; set it to 1 (profile B)"
+                .to_owned(),
+        );
+    }
+    if profile == Profile::B && setting("min-replicas-max-lag") == "0" {
+        return Err(
+            "Redis has min-replicas-max-lag 0, which switches min-replicas-to-write off; set it to \
+             10 (profile B)"
                 .to_owned(),
         );
     }

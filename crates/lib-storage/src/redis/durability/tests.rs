@@ -61,6 +61,7 @@ fn settings_below_the_profile_are_named_with_the_remedy() {
             ("no-appendfsync-on-rewrite", "no"),
             ("maxmemory-policy", "noeviction"),
             ("min-replicas-to-write", "1"),
+            ("min-replicas-max-lag", "10"),
         ];
         let words = words.iter().chain(instead);
         let settings = words.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -76,6 +77,10 @@ fn settings_below_the_profile_are_named_with_the_remedy() {
     let alone = told(&alone, Profile::B);
     assert!(alone.contains("min-replicas-to-write 0"), "{alone}");
     assert!(alone.contains("set it to 1 (profile B)"), "{alone}");
+    let off = [("min-replicas-max-lag", "0")];
+    assert_eq!(told(&off, Profile::A), "");
+    let off = told(&off, Profile::B);
+    assert!(off.contains("set it to 10 (profile B)"), "{off}");
     let rewrite = [("no-appendfsync-on-rewrite", "yes")];
     assert_eq!(told(&rewrite, Profile::C), "");
     let rewrite = told(&rewrite, Profile::B);
