@@ -11,6 +11,7 @@ mod demo;
 mod flow_calls;
 mod flow_lab;
 mod flow_replay;
+mod flow_templates;
 mod flow_versions;
 mod installation;
 mod kill;

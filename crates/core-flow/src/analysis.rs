@@ -89,7 +89,7 @@ pub(crate) fn waits_behind(definition: &Definition) -> Vec<bool> {
             continue;
         }
         for (exit, target) in &widget.exits.0 {
-            let later = matches!(widget.settings, Settings::SendMedia(_)) && exit == "failed";
+            let later = widget.settings.may_be_refused() && exit == "failed";
             let to = target.as_deref().and_then(|target| places.get(target));
             if let (false, Some(to)) = (later, to) {
                 back[*to].push(from);
@@ -117,7 +117,7 @@ pub(crate) fn dead_exits(definition: &Definition) -> BTreeSet<(&str, &str)> {
     let mut dead = BTreeSet::new();
     let mut answered = None;
     for (widget, waits) in definition.widgets.iter().zip(waits_behind(definition)) {
-        if matches!(widget.settings, Settings::SendMedia(_)) && !waits {
+        if widget.settings.may_be_refused() && !waits {
             dead.insert((widget.name.as_str(), "failed"));
         }
     }

@@ -23,6 +23,7 @@ mod call;
 mod condition;
 mod node;
 mod question;
+mod template;
 
 pub(crate) use self::call::{Body, Call, Template};
 pub(crate) use self::condition::{is_below_zero, number};
@@ -32,6 +33,7 @@ pub(crate) use self::node::{
 };
 use self::question::action;
 pub(crate) use self::question::{body_limit, choice_keys};
+pub(crate) use self::template::{Header, TemplateMessage};
 
 /// A flow's widgets in another language, with its name.
 type Spoken = (Box<str>, Box<[Node]>);
@@ -201,6 +203,9 @@ impl Compiler<'_> {
                 next: self.exit(widget, "next")?,
             },
             Settings::SendMedia(settings) => self.send(widget, settings)?,
+            Settings::SendTemplate(settings) => {
+                Node::Template(Box::new(self.template_message(widget, settings)?))
+            }
             Settings::CollectInput(settings) => {
                 Node::Collect(Box::new(self.question(widget, settings)?))
             }
@@ -411,6 +416,10 @@ pub(crate) fn too_many_expressions(definition: &Definition) -> Option<Problem> {
         .map(|widget| match &widget.settings {
             Settings::Condition(condition) => condition.branches.len(),
             Settings::SetVariables(settings) => settings.set.len(),
+            Settings::SendTemplate(settings) => {
+                let texts = settings.texts();
+                texts.iter().map(|(_, text)| in_text(text)).sum()
+            }
             Settings::HttpCall(settings) => {
                 let texts = settings.texts();
                 let texts = texts.iter().map(|(_, text)| in_text(text));

@@ -11,6 +11,7 @@ mod call;
 mod condition;
 mod hours;
 mod part;
+mod template;
 mod translation;
 mod variable;
 
@@ -20,6 +21,9 @@ pub(crate) use self::condition::Compared;
 pub use self::condition::{Branch, Comparison, Condition, Operator};
 pub use self::hours::{BusinessHours, Closure, Opening, Weekday};
 pub use self::part::{CardPart, Degrees, MediaPart, Part, PlacePart};
+pub use self::template::{
+    SendTemplate, TemplateButton, TemplateButtonKind, TemplateHeader, TemplateValue,
+};
 pub use self::translation::{Language, Translations};
 pub use self::variable::{Assignment, OwnVariable, SetVariables, VariableType};
 
@@ -73,6 +77,8 @@ pub enum Settings {
     Start,
     /// `send_media`: sends messages. Exits `next`, `failed`.
     SendMedia(SendMedia),
+    /// `send_template`: sends an approved template. Exits `next`, `failed`.
+    SendTemplate(Box<SendTemplate>),
     /// `collect_input`: asks and waits. Exits `match`, `no_match`, `timeout`.
     CollectInput(CollectInput),
     /// `condition`: chooses an exit by a variable. One exit per branch, and `no_match`.
@@ -97,7 +103,7 @@ impl Settings {
     /// Whether `exit` may be null without ending the flow: what it is for is passed over then.
     pub fn may_pass_over(&self, exit: &str) -> bool {
         match self {
-            Self::SendMedia(_) | Self::SetVariables(_) => exit == "failed",
+            Self::SendMedia(_) | Self::SendTemplate(_) | Self::SetVariables(_) => exit == "failed",
             Self::Wait(_) => exit == "message",
             Self::Start
             | Self::CollectInput(_)
@@ -110,11 +116,17 @@ impl Settings {
         }
     }
 
+    /// Whether it sends something without waiting, so that its refusal comes later, if at all.
+    pub(crate) fn may_be_refused(&self) -> bool {
+        matches!(self, Self::SendMedia(_) | Self::SendTemplate(_))
+    }
+
     /// The word in the definition's `type`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Start => "start",
             Self::SendMedia(_) => "send_media",
+            Self::SendTemplate(_) => "send_template",
             Self::CollectInput(_) => "collect_input",
             Self::Condition(_) => "condition",
             Self::SetVariables(_) => "set_variables",
@@ -316,6 +328,7 @@ impl Serialize for Widget {
             Settings::Wait(settings) => fields.serialize_field("settings", settings)?,
             Settings::HttpCall(settings) => fields.serialize_field("settings", settings)?,
             Settings::SendMedia(settings) => fields.serialize_field("settings", settings)?,
+            Settings::SendTemplate(settings) => fields.serialize_field("settings", settings)?,
             Settings::CollectInput(settings) => fields.serialize_field("settings", settings)?,
             Settings::Condition(settings) => fields.serialize_field("settings", settings)?,
             Settings::RouteTo(settings) => fields.serialize_field("settings", settings)?,

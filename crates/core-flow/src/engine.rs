@@ -140,6 +140,7 @@ fn failed_exit<'f>(
         Some(Some(Node::Send {
             failed: Some(exit), ..
         })) => Ok(Some(exit)),
+        Some(Some(Node::Template(template))) => Ok(template.failed.as_ref()),
         Some(_) => Err(SessionError::Bad("send").into()),
     }
 }

@@ -54,7 +54,8 @@ pub use definition::{
     Accept, Assignment, Branch, BusinessHours, CardPart, Choice, Closure, CollectInput, Comparison,
     Condition, Definition, Degrees, Exits, Header, HttpCall, Language, MediaPart, Method, Opening,
     Operator, OwnVariable, Part, Pause, PlacePart, Prompt, Retries, RouteTo, Saving, SendMedia,
-    SetVariables, Settings, Show, Split, Translations, VariableType, Way, Weekday, Widget,
+    SendTemplate, SetVariables, Settings, Show, Split, TemplateButton, TemplateButtonKind,
+    TemplateHeader, TemplateValue, Translations, VariableType, Way, Weekday, Widget,
 };
 pub use diff::{Change, diff};
 pub use engine::advance;

@@ -80,6 +80,14 @@ pub(crate) const MAX_DIGITS: u32 = 40;
 /// Longest answer kept, in characters: what WhatsApp lets a customer write in one message.
 pub(crate) const MAX_ANSWER: usize = 4_096;
 
+/// WhatsApp: name of a template.
+pub(crate) const TEMPLATE_NAME: usize = 512;
+/// WhatsApp: places of a template's body, by its longest body.
+pub(crate) const MAX_TEMPLATE_PLACES: usize = 100;
+/// WhatsApp: buttons of a template.
+pub(crate) const MAX_TEMPLATE_BUTTONS: usize = 10;
+/// WhatsApp: what fills one place of a template; the whole body has 1,024 characters.
+pub(crate) const TEMPLATE_TEXT: usize = 1_024;
 /// WhatsApp: body of a text message.
 pub(crate) const TEXT_BODY: usize = 4_096;
 /// WhatsApp: body over reply buttons.

@@ -18,9 +18,10 @@ use crate::validate::validate;
 pub const FORMAT: u64 = 1;
 
 /// The words of `type`.
-const TYPES: [&str; 11] = [
+const TYPES: [&str; 12] = [
     "start",
     "send_media",
+    "send_template",
     "collect_input",
     "condition",
     "set_variables",
@@ -200,6 +201,9 @@ fn read_settings(
         "business_hours" => settings(source, json, raw).map(Settings::BusinessHours),
         "split" => settings(source, json, raw).map(Settings::Split),
         "wait" => settings(source, json, raw).map(Settings::Wait),
+        "send_template" => {
+            settings(source, json, raw).map(|template| Settings::SendTemplate(Box::new(template)))
+        }
         "http_call" => settings(source, json, raw).map(|call| Settings::HttpCall(Box::new(call))),
         "end" => settings::<Nothing>(source, json, raw).map(|_| Settings::End),
         "route_to" => settings(source, json, raw).map(Settings::RouteTo),

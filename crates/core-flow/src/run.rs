@@ -28,6 +28,7 @@ const MAX_HELD: usize = MAX_SESSION_BYTES - (16 << 10);
 mod assign;
 mod call;
 mod meaning;
+mod template;
 
 pub use self::call::{read_answer, why_failed};
 
@@ -97,19 +98,14 @@ impl<'f, 's> Run<'f, 's> {
                     self.send_all(target, parts, failed.is_some())?;
                     next
                 }
+                Node::Template(template) => {
+                    self.send_template(target, template)?;
+                    &template.next
+                }
                 Node::Condition(switch) => self.choose(switch),
                 Node::Set(assignments) => self.assign(assignments),
-                Node::Hours {
-                    hours,
-                    open,
-                    closed,
-                } => {
-                    if hours.is_open(self.now) {
-                        open
-                    } else {
-                        closed
-                    }
-                }
+                Node::Hours { hours, open, .. } if hours.is_open(self.now) => open,
+                Node::Hours { closed, .. } => closed,
                 Node::Split(ways) => match self.way(ways) {
                     Some(exit) => exit,
                     None => return Err(SessionError::Bad("position").into()),

@@ -8,6 +8,7 @@ mod graph;
 mod hours;
 mod parts;
 mod settings;
+mod template;
 mod translations;
 mod variables;
 mod window;
@@ -145,7 +146,9 @@ fn is_name(text: &str) -> bool {
 fn expected_exits(widget: &Widget) -> Vec<&str> {
     match &widget.settings {
         Settings::Start => vec!["next"],
-        Settings::SendMedia(_) | Settings::SetVariables(_) => vec!["next", "failed"],
+        Settings::SendMedia(_) | Settings::SendTemplate(_) | Settings::SetVariables(_) => {
+            vec!["next", "failed"]
+        }
         Settings::CollectInput(_) => vec!["match", "no_match", "timeout"],
         Settings::Condition(condition) => {
             let mut exits: Vec<&str> = Vec::new();

@@ -5,7 +5,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use lib_platform::{AuthorizedChannel, Caller, Clock, Lifecycle, Refusal, caller, forward, page};
+use lib_platform::{Caller, Clock, Lifecycle, Refusal, caller, forward, page};
 use lib_proto::conversations as pb;
 use lib_storage::{Database, StorageError};
 use pb::conversation_service_server::ConversationService;
@@ -19,6 +19,7 @@ use crate::publish::Publisher;
 use crate::shard::Shard;
 use crate::store::log::{self, Filter};
 use crate::store::{read, search};
+use crate::templates::Templates;
 use crate::{convert, steps, watch};
 
 /// Longest text to look for, in bytes.
@@ -32,7 +33,7 @@ pub(crate) struct Conversations {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) committer: Committer,
     pub(crate) door: Arc<Door>,
-    pub(crate) templates: AuthorizedChannel,
+    pub(crate) templates: Templates,
 }
 
 /// The tenant wall of a caller: a user's tenant, or empty for services, which see all.

@@ -6,9 +6,8 @@ use core_types::{
 };
 use lib_platform::server::MAX_MESSAGE_BYTES;
 use lib_platform::{Caller, Refusal, Role, trace};
-use lib_proto::{conversations as pb, identity_from_proto, required, templates};
+use lib_proto::{conversations as pb, identity_from_proto, required};
 use pb::conversation_service_client::ConversationServiceClient;
-use templates::template_service_client::TemplateServiceClient;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
@@ -175,7 +174,7 @@ impl Conversations {
                 request.contact,
             )
             .await?;
-        let content = self.prepared(&number, content).await?;
+        let content = self.templates.prepared(&number, content).await?;
         let command = SendCommand {
             tenant: caller.tenant().ok().cloned(),
             place,
@@ -227,24 +226,6 @@ impl Conversations {
                 "set either this, or number_id and contact",
             )),
         }
-    }
-
-    /// A template with its text and category filled in; other content as it is.
-    async fn prepared(&self, number: &NumberId, content: Content) -> Result<Content, Status> {
-        let Content::Template(template) = &content else {
-            return Ok(content);
-        };
-        let request = templates::PrepareTemplateRequest {
-            number_id: number.to_string(),
-            template: Some(template.into()),
-        };
-        let answer = TemplateServiceClient::new(self.templates.clone())
-            .prepare_template(request)
-            .await?;
-        let template = required("template", answer.into_inner().template)
-            .and_then(core_types::TemplateSend::try_from)
-            .map_err(|error| Refusal::internal(&error))?;
-        Ok(Content::Template(template))
     }
 
     /// What the caller saw of an engagement, and may do with it.

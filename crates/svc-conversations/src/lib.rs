@@ -29,6 +29,7 @@ mod shard;
 mod steps;
 mod store;
 mod tail;
+mod templates;
 mod timers;
 mod watch;
 
@@ -107,6 +108,7 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
     let publisher = Arc::new(publisher);
     let parts = Arc::new(parts::Parts::new());
     let flows = flow_runner::FlowRunner::new(context.channel("flow-runner")?);
+    let templates = templates::Templates::new(context.channel("templates")?);
     let (calls, asked) = calls::Calls::new();
     let writer = Writer {
         database: database.clone(),
@@ -115,6 +117,7 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
         policy,
         directory: Arc::new(directory::Directory::new(context.channel("accounts")?)),
         flows: flows.clone(),
+        templates: templates.clone(),
         calls,
         parts: Arc::clone(&parts),
         publisher: Arc::clone(&publisher),
@@ -152,7 +155,7 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
         publisher: Arc::clone(&publisher),
         committer: committer.clone(),
         door: Arc::clone(&door),
-        templates: context.channel("templates")?,
+        templates,
     };
     let clock = context.clock.clone();
     let log = grpc_log::Log {

@@ -104,6 +104,14 @@ pub enum StepOutcome {
 pub enum Effect {
     /// Send a message.
     Send(Box<Content>),
+    /// Send a message that cannot be sent, for one because its template is not approved: it is kept, and
+    /// the flow is told as of any other that was refused.
+    Refused {
+        /// The message.
+        content: Box<Content>,
+        /// Why.
+        cause: String,
+    },
     /// Wait in a queue.
     RouteTo {
         /// Which.
@@ -240,6 +248,7 @@ impl Draft<'_> {
     fn take_effect(&mut self, key: &str, effect: &Effect, wait: Option<FlowWait>) {
         match effect {
             Effect::Send(content) => self.queue_flow_message(key, content),
+            Effect::Refused { content, cause } => self.refuse_flow_message(key, content, cause),
             Effect::RouteTo { queue, priority } if self.flow().is_some() => {
                 self.enqueue(queue.clone(), *priority);
             }

@@ -92,6 +92,14 @@ impl Draft<'_> {
         }
     }
 
+    /// Keeps what the flow says and cannot be sent; the flow will be told.
+    pub(super) fn refuse_flow_message(&mut self, key: &str, content: &Content, cause: &str) {
+        self.queue_message("flow", content, None, None, Some(key));
+        if let Some(last) = self.conversation.outbox.last().cloned() {
+            self.withdraw(&last, cause);
+        }
+    }
+
     fn queue_message(
         &mut self,
         author: &str,

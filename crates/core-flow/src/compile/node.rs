@@ -5,6 +5,7 @@ use std::time::Duration;
 use core_types::{Content, InteractiveAction, Media, QueueId};
 
 use super::call::Call;
+use super::template::TemplateMessage;
 use crate::definition::{Accept, VariableType};
 use crate::expression::Expression;
 use crate::hours::Hours;
@@ -38,6 +39,7 @@ pub(crate) enum Node {
         /// `None` when a failure changes nothing.
         failed: Option<Exit>,
     },
+    Template(Box<TemplateMessage>),
     Collect(Box<Question>),
     Condition(Box<Switch>),
     Set(Box<Assignments>),

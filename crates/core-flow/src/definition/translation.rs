@@ -62,6 +62,7 @@ impl Widget {
             | Settings::BusinessHours(_)
             | Settings::Split(_)
             | Settings::Wait(_)
+            | Settings::SendTemplate(_)
             | Settings::HttpCall(_)
             | Settings::End
             | Settings::RouteTo(_) => {}

@@ -26,9 +26,10 @@ pub fn mermaid(definition: &Definition) -> String {
             Settings::RouteTo(_) => ("[[", "]]"),
             Settings::Wait(_) => ("[\\", "\\]"),
             Settings::End => ("((", "))"),
-            Settings::SendMedia(_) | Settings::SetVariables(_) | Settings::HttpCall(_) => {
-                ("[", "]")
-            }
+            Settings::SendMedia(_)
+            | Settings::SendTemplate(_)
+            | Settings::SetVariables(_)
+            | Settings::HttpCall(_) => ("[", "]"),
         };
         // Writing into a text does not fail.
         let _ = writeln!(text, "  w{at}{open}\"{label}\"{close}");

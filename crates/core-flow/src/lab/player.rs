@@ -409,8 +409,17 @@ pub(super) fn answers(step: &Step<'_>) -> Vec<Line> {
 }
 
 pub(super) fn to_tap_on((_, content): &(EffectKey, Content)) -> Vec<(ReplyKind, &str, &str)> {
-    let Content::Interactive(message) = content else {
-        return Vec::new();
+    let message = match content {
+        Content::Interactive(message) => message,
+        // Its title is the template's own; here stands what a tap sends back.
+        Content::Template(template) => {
+            let replies = template.buttons.iter();
+            let replies = replies.filter(|button| button.kind == "quick_reply");
+            return replies
+                .map(|button| (ReplyKind::TemplateButton, &*button.value, &*button.value))
+                .collect();
+        }
+        _ => return Vec::new(),
     };
     match &message.action {
         InteractiveAction::Buttons { buttons } => buttons

@@ -1,7 +1,9 @@
 //! A message as the customer sees it: short enough to be read in a scenario, and complete, so that
 //! two messages are shown alike only when they are alike.
 
-use core_types::{Content, InteractiveAction, Media, MediaKind};
+use core_types::{
+    Content, InteractiveAction, Media, MediaKind, TemplateHeaderParameter, TemplateSend,
+};
 use serde::{Deserialize, Serialize};
 
 /// A message of the flow.
@@ -48,6 +50,13 @@ pub struct ShownParts {
     /// Whether there is a button by which the customer sends a place.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub place_button: bool,
+    /// An approved template: `name, language`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// What the template's header and its body's places are filled with; `name: text` where places
+    /// have names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<String>,
     /// Anything else, as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,
@@ -68,6 +77,7 @@ impl From<&Content> for Shown {
         match content {
             Content::Text { body, .. } => Self::Text(body.clone()),
             Content::Media(media) => file(media),
+            Content::Template(template) => self::template(template),
             Content::Interactive(message)
                 if message.header.is_none() && message.footer.is_none() =>
             {
@@ -136,6 +146,38 @@ fn interactive(content: &Content, body: &str, action: &InteractiveAction) -> Sho
         InteractiveAction::LocationRequest => parts.place_button = true,
         InteractiveAction::Link { .. } => return whole(content),
     }
+    Shown::Parts(Box::new(parts))
+}
+
+fn template(template: &TemplateSend) -> Shown {
+    let place = |name: &Option<String>, text: &String| match name {
+        Some(name) => format!("{name}: {text}"),
+        None => text.clone(),
+    };
+    let mut parts = ShownParts {
+        template: Some(format!("{}, {}", template.name, template.language)),
+        ..ShownParts::default()
+    };
+    match &template.header {
+        Some(TemplateHeaderParameter::Text(name, text)) => parts.places.push(place(name, text)),
+        Some(TemplateHeaderParameter::Media(media)) => {
+            let link = media.link.clone();
+            match media.kind {
+                MediaKind::Image => parts.image = link,
+                MediaKind::Video => parts.video = link,
+                _ => parts.document = link,
+            }
+        }
+        None => {}
+    }
+    let body = template.body.iter();
+    parts
+        .places
+        .extend(body.map(|(name, text)| place(name, text)));
+    let buttons = template.buttons.iter();
+    let buttons =
+        buttons.map(|button| format!("{} {}: {}", button.index, button.kind, button.value));
+    parts.buttons = buttons.collect();
     Shown::Parts(Box::new(parts))
 }
 

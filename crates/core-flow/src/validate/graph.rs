@@ -80,7 +80,7 @@ fn roads_of(widget: &Widget, scope: &Scope<'_>) -> Vec<Road> {
     let needs = |exit: &str| match (&widget.settings, exit) {
         (Settings::CollectInput(_), "timeout") | (Settings::Wait(_), "next") => Needs::Time,
         (Settings::CollectInput(_) | Settings::Wait(_), _) => Needs::Customer,
-        (Settings::SendMedia(_), "failed") => Needs::Failure,
+        (Settings::SendMedia(_) | Settings::SendTemplate(_), "failed") => Needs::Failure,
         (Settings::HttpCall(_), _) => Needs::Answer,
         _ => Needs::Nothing,
     };
@@ -146,7 +146,7 @@ fn open_ends(definition: &Definition, problems: &mut Vec<Problem>) {
 fn refusals(definition: &Definition, problems: &mut Vec<Problem>) {
     for (widget, waits) in definition.widgets.iter().zip(waits_behind(definition)) {
         let leads = matches!(widget.exits.get("failed"), Some(Some(_)));
-        if matches!(widget.settings, Settings::SendMedia(_)) && leads && !waits {
+        if widget.settings.may_be_refused() && leads && !waits {
             problems.push(Problem::warning(
                 &widget.name,
                 "exits.failed",
@@ -217,7 +217,7 @@ fn longest(definition: &Definition, roads: &[Vec<Road>], problems: &mut Vec<Prob
         let widget = &definition.widgets[position];
         let sends = match &widget.settings {
             Settings::SendMedia(settings) => settings.parts.len() as u32,
-            Settings::CollectInput(_) => 1,
+            Settings::CollectInput(_) | Settings::SendTemplate(_) => 1,
             Settings::Start
             | Settings::Condition(_)
             | Settings::BusinessHours(_)

@@ -26,6 +26,7 @@ pub(super) fn check(widget: &Widget, scope: &Scope<'_>, problems: &mut Vec<Probl
     match &widget.settings {
         Settings::Start | Settings::End => {}
         Settings::SendMedia(settings) => checker.send_media(settings),
+        Settings::SendTemplate(settings) => checker.send_template(settings),
         Settings::CollectInput(settings) => checker.collect_input(settings),
         Settings::Condition(settings) => checker.condition(settings),
         Settings::SetVariables(settings) => checker.set_variables(settings),
@@ -44,6 +45,8 @@ pub(super) enum Blank {
     Refused,
     /// May be made of variables only; sent only when they hold something.
     Warned,
+    /// May be made of variables only; somebody else tells what that means.
+    Allowed,
 }
 
 /// One widget's settings under the eye of [`check`].
@@ -103,6 +106,7 @@ impl Checker<'_, '_> {
             match blank {
                 Blank::Refused => self.error(field, message, "add words of its own"),
                 Blank::Warned => self.warning(field, message, "add words of its own"),
+                Blank::Allowed => {}
             }
         }
         if text.contains(['\u{202A}', '\u{202B}', '\u{202D}', '\u{202E}']) {

@@ -7,6 +7,8 @@ use core_flow::lab::Recorded;
 use core_flow::{Called, CompiledFlow, Input};
 use core_types::Content;
 use lib_platform::AuthorizedChannel;
+use lib_proto::accounts::ListConnectorsRequest;
+use lib_proto::accounts::account_service_client::AccountServiceClient;
 use lib_proto::common::flow_called::Outcome;
 use lib_proto::conversations::conversation_service_client::ConversationServiceClient;
 use lib_proto::conversations::flow_step::Told;
@@ -18,6 +20,8 @@ use lib_proto::flow_runner::{
 };
 use lib_proto::routing::ListQueuesRequest;
 use lib_proto::routing::routing_service_client::RoutingServiceClient;
+use lib_proto::templates::template_service_client::TemplateServiceClient;
+use lib_proto::templates::{ListTemplatesRequest, Template};
 use lib_proto::timestamp_from_proto;
 
 use crate::cli::ServerArgs;
@@ -34,6 +38,8 @@ pub(super) struct Installation {
     conversations: ConversationServiceClient<AuthorizedChannel>,
     flows: FlowServiceClient<AuthorizedChannel>,
     routing: RoutingServiceClient<AuthorizedChannel>,
+    accounts: AccountServiceClient<AuthorizedChannel>,
+    templates: TemplateServiceClient<AuthorizedChannel>,
     server: String,
 }
 
@@ -58,12 +64,47 @@ impl Installation {
                 .max_decoding_message_size(MAX_ANSWER),
             flows: FlowServiceClient::new(peers.channel("flow-runner")?),
             routing: RoutingServiceClient::new(peers.channel("routing")?),
+            accounts: AccountServiceClient::new(peers.channel("accounts")?),
+            templates: TemplateServiceClient::new(peers.channel("templates")?),
             server: args.server.clone(),
         })
     }
 
     fn said(&self, status: &tonic::Status) -> anyhow::Error {
         anyhow!("{} says: {}", self.server, sentence(status))
+    }
+
+    /// The templates of all its connectors.
+    pub(super) async fn templates(&self) -> anyhow::Result<Vec<Template>> {
+        let (mut accounts, mut registry) = (self.accounts.clone(), self.templates.clone());
+        let request = ListConnectorsRequest {
+            page_size: 200,
+            page_token: String::new(),
+        };
+        let connectors = accounts.list_connectors(request).await;
+        let connectors = connectors
+            .map_err(|status| self.said(&status))?
+            .into_inner();
+        let mut all = Vec::new();
+        for connector in connectors.connectors {
+            let mut page_token = String::new();
+            loop {
+                let request = ListTemplatesRequest {
+                    connector_id: connector.id.clone(),
+                    page_size: 200,
+                    page_token,
+                    ..Default::default()
+                };
+                let page = registry.list_templates(request).await;
+                let page = page.map_err(|status| self.said(&status))?.into_inner();
+                all.extend(page.templates);
+                page_token = page.next_page_token;
+                if page_token.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// The names of its credentials.

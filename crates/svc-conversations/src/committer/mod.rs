@@ -35,6 +35,7 @@ use crate::publish::{Committed, News, Publisher};
 use crate::store::outbox::{Ready, intent};
 use crate::store::write::{Changed, Commit};
 use crate::store::{commit, load, part_of};
+use crate::templates::Templates;
 
 /// Most requests in one batch; a request may hold many units.
 const BATCH: usize = 256;
@@ -53,6 +54,7 @@ pub(crate) struct Writer {
     pub(crate) policy: Policy,
     pub(crate) directory: Arc<Directory>,
     pub(crate) flows: FlowRunner,
+    pub(crate) templates: Templates,
     pub(crate) calls: Calls,
     pub(crate) parts: Arc<Parts>,
     pub(crate) publisher: Arc<Publisher>,

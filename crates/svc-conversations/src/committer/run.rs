@@ -126,17 +126,20 @@ impl Writer {
             Ok(results) => results,
             Err(status) => {
                 tracing::warn!(code = ?status.code(), steps = paused.len(), "the flow-runner does not answer");
-                for waiting in paused {
-                    let cause = "the flow-runner does not answer";
-                    batch.answer(waiting.task.unit, Answer::Retry(cause.to_owned()));
-                    if let Some(work) = batch.works.get_mut(&waiting.conversation) {
-                        work.blocked = true;
-                    }
+                for waiting in &paused {
+                    put_off(batch, waiting, "the flow-runner does not answer");
                 }
                 return Ok(());
             }
         };
-        for (waiting, result) in paused.into_iter().zip(results) {
+        for (waiting, mut result) in paused.into_iter().zip(results) {
+            let number = &waiting.decision.conversation.number_id;
+            let outcome = &mut result.outcome;
+            if let Err(status) = self.templates.prepare_step(number, outcome).await {
+                tracing::warn!(code = ?status.code(), "templates cannot be prepared");
+                put_off(batch, &waiting, "templates cannot be prepared now");
+                continue;
+            }
             let Paused {
                 conversation,
                 task,
@@ -240,6 +243,14 @@ enum Judgement {
     Refused(Rejection),
     Missing,
     Broken,
+}
+
+/// A step that cannot be taken now: its task is to come again, and so are later ones of its conversation.
+fn put_off(batch: &mut Batch, waiting: &Paused, cause: &str) {
+    batch.answer(waiting.task.unit, Answer::Retry(cause.to_owned()));
+    if let Some(work) = batch.works.get_mut(&waiting.conversation) {
+        work.blocked = true;
+    }
 }
 
 /// Decides `task`, starting the conversation first where there is none. A panic stays here.

@@ -72,3 +72,38 @@ async fn without_an_answer_the_wait_ends_by_itself() {
     assert_eq!(world.flows.asked().len(), 1);
     world.verify().await;
 }
+
+/// The registry knows one template, `offer`.
+#[tokio::test]
+async fn a_flow_sends_approved_templates_and_is_told_of_others() {
+    let world = World::start().await;
+    world.says("w1", "16505551111", "hi").await;
+    world.says("w2", "16505551111", "offer").await;
+    let conversation = world.conversation("16505551111").await;
+    let sent = world.messages(&conversation.id).await.pop().unwrap();
+    let Some(Said::Template(template)) = sent.content.clone().unwrap().content else {
+        panic!("{sent:?}");
+    };
+    assert_eq!(template.rendered, "An offer for you");
+    assert_eq!(template.category, "marketing");
+    assert_eq!(sent.send_state(), pb::SendState::Queued);
+    let mut log = world.watch(SERVICE, "now").await;
+    world.says("w3", "16505551111", "bargain").await;
+    let cause = log
+        .until(|event| match event {
+            Event::AttemptEnded(ended) => Some(format!("{:?}", ended.errors)),
+            _ => None,
+        })
+        .await;
+    assert!(
+        cause.contains("TEMPLATE_REFUSED: there is no such template"),
+        "{cause}"
+    );
+    // Told of it, the scripted flow gives up.
+    log.until(|event| match event {
+        Event::EngagementQueued(queued) => (queued.queue_id == "support").then_some(()),
+        _ => None,
+    })
+    .await;
+    world.verify().await;
+}

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use core_types::Timestamp;
 use lib_proto::accounts::{Connector, Number, NumberRecord};
 use lib_proto::common::content::Content as Said;
-use lib_proto::common::{Content, FlowAnswer, FlowCalled, Text, flow_called};
+use lib_proto::common::{Content, FlowAnswer, FlowCalled, TemplateSend, Text, flow_called};
 use lib_proto::flow_runner::flow_runner_service_server::FlowRunnerService;
 use lib_proto::flow_runner::{self as fr, advanced, flow_effect::Effect, flow_input::Input};
 use lib_proto::templates::template_service_server::TemplateService;
@@ -122,6 +122,17 @@ fn step(advance: fr::Advance) -> fr::Advanced {
                     ..fr::FlowCall::default()
                 };
                 (true, vec![Effect::Call(call)])
+            }
+            name @ ("offer" | "bargain") => {
+                let template = TemplateSend {
+                    name: name.to_owned(),
+                    language: "en_US".to_owned(),
+                    ..TemplateSend::default()
+                };
+                let content = Content {
+                    content: Some(Said::Template(template)),
+                };
+                (true, vec![Effect::Send(content)])
             }
             "bye" => {
                 let end = fr::EndEngagement {
