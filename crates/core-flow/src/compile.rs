@@ -14,7 +14,7 @@ use crate::definition::{
 use crate::expression::Expression;
 use crate::hours::Hours;
 use crate::interpolation::{Piece, Placeholder, pieces};
-use crate::limits::{MAX_EXPRESSIONS, MAX_STEPS_PER_SPRINT};
+use crate::limits::MAX_STEPS_PER_SPRINT;
 use crate::problem::Problem;
 use crate::scope::{Scope, ValueField, ValueKey, Variable};
 
@@ -23,6 +23,7 @@ mod call;
 mod condition;
 mod node;
 mod question;
+mod size;
 mod template;
 
 pub(crate) use self::call::{Body, Call, Template};
@@ -33,6 +34,7 @@ pub(crate) use self::node::{
 };
 use self::question::action;
 pub(crate) use self::question::{body_limit, choice_keys};
+pub(crate) use self::size::too_many_expressions;
 pub(crate) use self::template::{Header, TemplateMessage};
 
 /// A flow's widgets in another language, with its name.
@@ -397,44 +399,6 @@ impl Compiler<'_> {
             all,
         })
     }
-}
-
-/// Expressions take room, and a flow has as many times more of them as it has languages.
-pub(crate) fn too_many_expressions(definition: &Definition) -> Option<Problem> {
-    let in_text = |text: &str| text.matches("{{").count();
-    let texts: usize = definition
-        .texts()
-        .iter()
-        .map(|(_, text)| in_text(text))
-        .sum();
-    let languages = definition.translations.values();
-    let spoken = languages.clone().count();
-    let translated = languages.flat_map(|texts| texts.values());
-    let translated: usize = translated.map(|text| in_text(text)).sum();
-    let widgets = definition.widgets.iter();
-    let others: usize = widgets
-        .map(|widget| match &widget.settings {
-            Settings::Condition(condition) => condition.branches.len(),
-            Settings::SetVariables(settings) => settings.set.len(),
-            Settings::SendTemplate(settings) => {
-                let texts = settings.texts();
-                texts.iter().map(|(_, text)| in_text(text)).sum()
-            }
-            Settings::HttpCall(settings) => {
-                let texts = settings.texts();
-                let texts = texts.iter().map(|(_, text)| in_text(text));
-                texts.sum::<usize>() + settings.save.len()
-            }
-            _ => 0,
-        })
-        .sum();
-    let all = (texts + others) * (spoken + 1) + translated;
-    (all > MAX_EXPRESSIONS).then(|| {
-        let message =
-            format!("the flow has about {all} variables and expressions in all languages");
-        let remedy = format!("use at most {MAX_EXPRESSIONS}, or split the flow");
-        Problem::error("", "", message, remedy)
-    })
 }
 
 /// A default that is not of its type is none: rules may have become stricter since it was published.
