@@ -93,6 +93,47 @@ fn route(queue: &str) -> Effect {
     })
 }
 
+/// What the flow does about a text; whether it waits then.
+fn heard(text: &str) -> (bool, Vec<Effect>) {
+    match text {
+        "1" => {
+            let choice = fr::SetVariable {
+                name: "choice".to_owned(),
+                value: "1".to_owned(),
+            };
+            let effects = vec![Effect::SetVariable(choice), say("To sales"), route("sales")];
+            (false, effects)
+        }
+        // Asks another system, which answers, or too late.
+        address @ ("ask" | "ask late") => {
+            let call = fr::FlowCall {
+                url: address.to_owned(),
+                timeout_seconds: 5,
+                ..fr::FlowCall::default()
+            };
+            (true, vec![Effect::Call(call)])
+        }
+        name @ ("offer" | "bargain") => {
+            let template = TemplateSend {
+                name: name.to_owned(),
+                language: "en_US".to_owned(),
+                ..TemplateSend::default()
+            };
+            let content = Content {
+                content: Some(Said::Template(template)),
+            };
+            (true, vec![Effect::Send(content)])
+        }
+        "bye" => {
+            let end = fr::EndEngagement {
+                reason: String::new(),
+            };
+            (false, vec![Effect::End(end)])
+        }
+        _ => (true, vec![say("1 or 2, please")]),
+    }
+}
+
 fn step(advance: fr::Advance) -> fr::Advanced {
     let sprint = advance.session.len() as u64 + 1;
     let (waits, effects) = match advance.input.and_then(|input| input.input) {
@@ -105,43 +146,7 @@ fn step(advance: fr::Advance) -> fr::Advanced {
             return fr::Advanced { result };
         }
         Some(Input::Start(_)) => (true, vec![say("Hello"), say("1 or 2?")]),
-        Some(Input::Message(content)) => match text_of(Some(content)).as_str() {
-            "1" => {
-                let choice = fr::SetVariable {
-                    name: "choice".to_owned(),
-                    value: "1".to_owned(),
-                };
-                let effects = vec![Effect::SetVariable(choice), say("To sales"), route("sales")];
-                (false, effects)
-            }
-            // Asks another system, which answers, or too late.
-            address @ ("ask" | "ask late") => {
-                let call = fr::FlowCall {
-                    url: address.to_owned(),
-                    timeout_seconds: 5,
-                    ..fr::FlowCall::default()
-                };
-                (true, vec![Effect::Call(call)])
-            }
-            name @ ("offer" | "bargain") => {
-                let template = TemplateSend {
-                    name: name.to_owned(),
-                    language: "en_US".to_owned(),
-                    ..TemplateSend::default()
-                };
-                let content = Content {
-                    content: Some(Said::Template(template)),
-                };
-                (true, vec![Effect::Send(content)])
-            }
-            "bye" => {
-                let end = fr::EndEngagement {
-                    reason: String::new(),
-                };
-                (false, vec![Effect::End(end)])
-            }
-            _ => (true, vec![say("1 or 2, please")]),
-        },
+        Some(Input::Message(content)) => heard(&text_of(Some(content))),
         Some(Input::Called(called)) => match called.outcome {
             Some(flow_called::Outcome::Answer(answer)) => {
                 let said = format!("{} {}", answer.status, answer.saved.join(","));
