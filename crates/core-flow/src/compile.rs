@@ -23,6 +23,7 @@ mod call;
 mod condition;
 mod node;
 mod question;
+mod script;
 mod size;
 mod template;
 
@@ -34,6 +35,7 @@ pub(crate) use self::node::{
 };
 use self::question::action;
 pub(crate) use self::question::{body_limit, choice_keys};
+pub(crate) use self::script::ScriptNode;
 pub(crate) use self::size::too_many_expressions;
 pub(crate) use self::template::{Header, TemplateMessage};
 
@@ -68,6 +70,7 @@ impl CompiledFlow {
     pub fn compile(definition: &Definition, version: NonZeroU32) -> Result<Self, Problem> {
         let mut compiler = Compiler {
             scope: Scope::new(definition),
+            names: script::names(definition),
             used: BTreeSet::new(),
         };
         too_many_expressions(definition).map_or(Ok(()), Err)?;
@@ -156,6 +159,8 @@ impl CompiledFlow {
 /// What compiling needs to know on the way.
 struct Compiler<'d> {
     scope: Scope<'d>,
+    /// Every variable, as group and field; only where a script may ask for them.
+    names: Vec<(String, String)>,
     /// Answers that something reads.
     used: BTreeSet<ValueKey>,
 }
@@ -228,6 +233,7 @@ impl Compiler<'_> {
                 next: self.exit(widget, "next")?,
                 message: Some(self.exit(widget, "message")?).filter(|exit| exit.target.is_some()),
             }),
+            Settings::Script(settings) => Node::Script(Box::new(self.script(widget, settings)?)),
             Settings::HttpCall(settings) => Node::Call(Box::new(self.call(widget, settings)?)),
             Settings::End => Node::End {
                 label: label(widget, "ended"),

@@ -11,6 +11,7 @@ mod call;
 mod condition;
 mod hours;
 mod part;
+mod script;
 mod template;
 mod translation;
 mod variable;
@@ -21,6 +22,7 @@ pub(crate) use self::condition::Compared;
 pub use self::condition::{Branch, Comparison, Condition, Operator};
 pub use self::hours::{BusinessHours, Closure, Opening, Weekday};
 pub use self::part::{CardPart, Degrees, MediaPart, Part, PlacePart};
+pub use self::script::{Code, Script};
 pub use self::template::{
     SendTemplate, TemplateButton, TemplateButtonKind, TemplateHeader, TemplateValue,
 };
@@ -93,6 +95,8 @@ pub enum Settings {
     Wait(Pause),
     /// `http_call`: asks another system. Exits `next`, `failed`, `timeout`.
     HttpCall(Box<HttpCall>),
+    /// `script`: runs JavaScript. Exits `next`, `failed`, and its own.
+    Script(Box<Script>),
     /// `end`: the flow's part is over, and nobody else has one. No exits.
     End,
     /// `route_to`: hands the engagement to a queue, which ends the flow's part. No exits.
@@ -111,6 +115,7 @@ impl Settings {
             | Self::BusinessHours(_)
             | Self::Split(_)
             | Self::HttpCall(_)
+            | Self::Script(_)
             | Self::End
             | Self::RouteTo(_) => false,
         }
@@ -134,6 +139,7 @@ impl Settings {
             Self::Split(_) => "split",
             Self::Wait(_) => "wait",
             Self::HttpCall(_) => "http_call",
+            Self::Script(_) => "script",
             Self::End => "end",
             Self::RouteTo(_) => "route_to",
         }
@@ -327,6 +333,7 @@ impl Serialize for Widget {
             Settings::Split(settings) => fields.serialize_field("settings", settings)?,
             Settings::Wait(settings) => fields.serialize_field("settings", settings)?,
             Settings::HttpCall(settings) => fields.serialize_field("settings", settings)?,
+            Settings::Script(settings) => fields.serialize_field("settings", settings)?,
             Settings::SendMedia(settings) => fields.serialize_field("settings", settings)?,
             Settings::SendTemplate(settings) => fields.serialize_field("settings", settings)?,
             Settings::CollectInput(settings) => fields.serialize_field("settings", settings)?,

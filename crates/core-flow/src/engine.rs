@@ -4,7 +4,7 @@
 use core_types::Timestamp;
 
 use crate::answer::Answer;
-use crate::compile::{Call, CompiledFlow, Exit, Node, Pause, Question};
+use crate::compile::{Call, CompiledFlow, Exit, Node, Pause, Question, ScriptNode};
 use crate::run::Run;
 use crate::session::{Session, SessionError, State, Waiting};
 use crate::step::{EffectKey, Facts, Failure, Input, Step, Wait};
@@ -41,6 +41,7 @@ pub fn advance<'f>(
         Some(Node::Collect(question)) => Here::Question(question),
         Some(Node::Pause(pause)) => Here::Pause(pause),
         Some(Node::Call(call)) => Here::Call(call),
+        Some(Node::Script(script)) => Here::Script(script),
         _ => return Err(SessionError::Bad("position").into()),
     };
     let sprint = session.sprint;
@@ -63,7 +64,9 @@ pub fn advance<'f>(
                     message: Some(exit),
                     ..
                 }) => Run::new(flow, outside, next, waiting).play(exit),
-                Here::Pause(_) | Here::Call(_) => Ok(unchanged(bytes, Some(wait))),
+                Here::Pause(_) | Here::Call(_) | Here::Script(_) => {
+                    Ok(unchanged(bytes, Some(wait)))
+                }
             },
         },
         Input::TimedOut { wait: over } if *over == sprint => {
@@ -72,12 +75,16 @@ pub fn advance<'f>(
                 Here::Question(question) => run.play(&question.timeout),
                 Here::Pause(pause) => run.play(&pause.next),
                 Here::Call(call) => run.call_timed_out(call),
+                Here::Script(script) => run.script_answered(script, None),
             }
         }
         Input::TimedOut { .. } => Ok(unchanged(bytes, Some(wait))),
         Input::Called { wait: of, called } => match here {
             Here::Call(call) if *of == sprint => {
                 Run::new(flow, outside, next, waiting).called(call, called)
+            }
+            Here::Script(script) if *of == sprint => {
+                Run::new(flow, outside, next, waiting).script_answered(script, Some(called))
             }
             _ => Ok(unchanged(bytes, Some(wait))),
         },
@@ -107,6 +114,7 @@ enum Here<'f> {
     Question(&'f Question),
     Pause(&'f Pause),
     Call(&'f Call),
+    Script(&'f ScriptNode),
 }
 
 fn unchanged<'f>(bytes: &[u8], wait: Option<Wait>) -> Step<'f> {

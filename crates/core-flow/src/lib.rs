@@ -42,6 +42,7 @@ mod parse;
 mod problem;
 mod run;
 mod scope;
+mod script;
 mod session;
 mod source;
 mod split;
@@ -51,11 +52,12 @@ mod validate;
 pub use answer::normalise;
 pub use compile::CompiledFlow;
 pub use definition::{
-    Accept, Assignment, Branch, BusinessHours, CardPart, Choice, Closure, CollectInput, Comparison,
-    Condition, Definition, Degrees, Exits, Header, HttpCall, Language, MediaPart, Method, Opening,
-    Operator, OwnVariable, Part, Pause, PlacePart, Prompt, Retries, RouteTo, Saving, SendMedia,
-    SendTemplate, SetVariables, Settings, Show, Split, TemplateButton, TemplateButtonKind,
-    TemplateHeader, TemplateValue, Translations, VariableType, Way, Weekday, Widget,
+    Accept, Assignment, Branch, BusinessHours, CardPart, Choice, Closure, Code, CollectInput,
+    Comparison, Condition, Definition, Degrees, Exits, Header, HttpCall, Language, MediaPart,
+    Method, Opening, Operator, OwnVariable, Part, Pause, PlacePart, Prompt, Retries, RouteTo,
+    Saving, Script, SendMedia, SendTemplate, SetVariables, Settings, Show, Split, TemplateButton,
+    TemplateButtonKind, TemplateHeader, TemplateValue, Translations, VariableType, Way, Weekday,
+    Widget,
 };
 pub use diff::{Change, diff};
 pub use engine::advance;

@@ -32,6 +32,12 @@ pub(crate) const MAX_JSON: usize = 16 << 10;
 /// Most expressions evaluated between an input and the next wait. Each has its own fuel besides.
 pub const MAX_EVALUATIONS: u32 = 2_000;
 
+/// Longest script, in bytes.
+pub(crate) const MAX_SCRIPT: usize = 64 << 10;
+/// Most questions one script asks.
+pub(crate) const MAX_SCRIPT_CALLS: usize = 10;
+/// Longest answer a script is given, in bytes.
+pub(crate) const MAX_SCRIPT_ANSWER: usize = 64 << 10;
 /// Longest time a call may take, in seconds.
 pub(crate) const MAX_CALL: u32 = 30;
 /// Most times a call is tried again.

@@ -18,7 +18,7 @@ use crate::validate::validate;
 pub const FORMAT: u64 = 1;
 
 /// The words of `type`.
-const TYPES: [&str; 12] = [
+const TYPES: [&str; 13] = [
     "start",
     "send_media",
     "send_template",
@@ -29,6 +29,7 @@ const TYPES: [&str; 12] = [
     "split",
     "wait",
     "http_call",
+    "script",
     "end",
     "route_to",
 ];
@@ -204,6 +205,7 @@ fn read_settings(
         "send_template" => {
             settings(source, json, raw).map(|template| Settings::SendTemplate(Box::new(template)))
         }
+        "script" => settings(source, json, raw).map(|script| Settings::Script(Box::new(script))),
         "http_call" => settings(source, json, raw).map(|call| Settings::HttpCall(Box::new(call))),
         "end" => settings::<Nothing>(source, json, raw).map(|_| Settings::End),
         "route_to" => settings(source, json, raw).map(Settings::RouteTo),

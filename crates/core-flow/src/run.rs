@@ -28,6 +28,7 @@ const MAX_HELD: usize = MAX_SESSION_BYTES - (16 << 10);
 mod assign;
 mod call;
 mod meaning;
+mod script;
 mod template;
 
 pub use self::call::{read_answer, why_failed};
@@ -110,7 +111,7 @@ impl<'f, 's> Run<'f, 's> {
                     Some(exit) => exit,
                     None => return Err(SessionError::Bad("position").into()),
                 },
-                Node::Collect(_) | Node::Pause(_) | Node::Call(_) => {
+                Node::Collect(_) | Node::Pause(_) | Node::Call(_) | Node::Script(_) => {
                     self.waiting.widget = target;
                     self.waiting.retries = 0;
                     match self.halt(target, node)? {
@@ -151,6 +152,7 @@ impl<'f, 's> Run<'f, 's> {
             Node::Collect(question) => self.ask(question, &question.prompt).map(Ok),
             Node::Pause(pause) => self.rest(pause.span).map(Ok),
             Node::Call(call) => self.call(target, call),
+            Node::Script(script) => self.script(target, script),
             _ => Err(SessionError::Bad("position").into()),
         }
     }
@@ -461,6 +463,10 @@ impl<'s> Waiting<'s> {
     fn get(&self, key: ValueKey) -> Option<&str> {
         let found = self.variables.binary_search_by_key(&key, |(own, _)| *own);
         found.ok().map(|place| &*self.variables[place].1)
+    }
+
+    fn remove(&mut self, key: ValueKey) {
+        self.variables.retain(|(own, _)| *own != key);
     }
 
     fn set(&mut self, key: ValueKey, value: Cow<'s, str>) {

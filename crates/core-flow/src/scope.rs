@@ -82,6 +82,8 @@ pub(crate) enum ValueField {
     Own = 2,
     /// `status`: how a call was answered.
     Status = 3,
+    /// What a script that waits has had so far. No variable.
+    Script = 4,
 }
 
 impl ValueField {
@@ -92,6 +94,7 @@ impl ValueField {
             Self::Text => "text",
             Self::Own => OWN,
             Self::Status => "status",
+            Self::Script => "script",
         }
     }
 }

@@ -271,6 +271,7 @@ impl<'b> Reader<'b> {
             1 => ValueField::Text,
             2 => ValueField::Own,
             3 => ValueField::Status,
+            4 => ValueField::Script,
             _ => return Err(SessionError::Bad("variable")),
         };
         let length: usize = self.number("variable")?;

@@ -7,6 +7,7 @@ mod condition;
 mod graph;
 mod hours;
 mod parts;
+mod script;
 mod settings;
 mod template;
 mod translations;
@@ -14,6 +15,8 @@ mod variables;
 mod window;
 
 use std::collections::BTreeMap;
+
+pub(crate) use self::call::is_of_http;
 
 use crate::definition::{Definition, Settings, Widget};
 use crate::limits::{MAX_EXITS, MAX_FLOW_NAME, MAX_NAME, MAX_WIDGETS};
@@ -169,6 +172,10 @@ fn expected_exits(widget: &Widget) -> Vec<&str> {
         Settings::BusinessHours(_) => vec!["open", "closed"],
         Settings::Wait(_) => vec!["next", "message"],
         Settings::HttpCall(_) => vec!["next", "failed", "timeout"],
+        Settings::Script(script) => {
+            let own = script.exits.iter().take(MAX_EXITS).map(String::as_str);
+            ["next", "failed"].into_iter().chain(own).collect()
+        }
         Settings::End | Settings::RouteTo(_) => Vec::new(),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use core_types::{Content, InteractiveAction, Media, QueueId};
 
 use super::call::Call;
+use super::script::ScriptNode;
 use super::template::TemplateMessage;
 use crate::definition::{Accept, VariableType};
 use crate::expression::Expression;
@@ -51,6 +52,7 @@ pub(crate) enum Node {
     Split(Box<Ways>),
     Pause(Pause),
     Call(Box<Call>),
+    Script(Box<ScriptNode>),
     End {
         label: Box<str>,
     },

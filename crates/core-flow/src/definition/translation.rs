@@ -64,6 +64,7 @@ impl Widget {
             | Settings::Wait(_)
             | Settings::SendTemplate(_)
             | Settings::HttpCall(_)
+            | Settings::Script(_)
             | Settings::End
             | Settings::RouteTo(_) => {}
         }

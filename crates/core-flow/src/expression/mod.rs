@@ -16,7 +16,7 @@ mod value;
 
 pub(crate) use self::check::{Kind, Wrong, check};
 use self::value::known;
-pub(crate) use self::value::{as_json, as_text, is_list, is_nothing};
+pub(crate) use self::value::{as_json, as_text, from_json, is_list, is_nothing};
 use crate::scope::{Scope, Variable};
 
 /// What one evaluation may cost. A comparison of two variables costs about 10; one unit pays for 64

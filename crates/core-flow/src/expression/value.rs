@@ -28,7 +28,8 @@ pub(super) fn known(text: &str, kind: Kind) -> Value {
     }
 }
 
-fn from_json(json: &serde_json::Value) -> Value {
+/// A JSON value as one of expressions.
+pub(crate) fn from_json(json: &serde_json::Value) -> Value {
     match json {
         serde_json::Value::Null => Value::from(()),
         serde_json::Value::Bool(yes) => Value::from(*yes),

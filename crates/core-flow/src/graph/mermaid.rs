@@ -29,7 +29,8 @@ pub fn mermaid(definition: &Definition) -> String {
             Settings::SendMedia(_)
             | Settings::SendTemplate(_)
             | Settings::SetVariables(_)
-            | Settings::HttpCall(_) => ("[", "]"),
+            | Settings::HttpCall(_)
+            | Settings::Script(_) => ("[", "]"),
         };
         // Writing into a text does not fail.
         let _ = writeln!(text, "  w{at}{open}\"{label}\"{close}");

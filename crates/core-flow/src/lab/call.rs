@@ -163,7 +163,15 @@ impl Answered {
             }
             Called::Answered { status, saved } => (*status, saved.as_deref().unwrap_or_default()),
         };
-        let names = match flow.nodes.get(usize::from(widget)) {
+        let node = flow.nodes.get(usize::from(widget));
+        if let (Some(Node::Script(_)), [text]) = (node, saved) {
+            return Self {
+                status: Some(status),
+                text: Some(text.clone()),
+                ..Self::default()
+            };
+        }
+        let names = match node {
             Some(Node::Call(call)) => &*call.save,
             _ => &[],
         };

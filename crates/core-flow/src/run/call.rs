@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::{Halt, MASK, MAX_HELD, Onward, Run};
 use crate::compile::{Body, Call, CompiledFlow, Node, Segment, Template, Text};
 use crate::expression::Kind;
-use crate::limits::{MAX_CALL_BODY, MAX_URL};
+use crate::limits::{MAX_CALL_BODY, MAX_SCRIPT_ANSWER, MAX_URL};
 use crate::scope::{ResponseField, ValueField, ValueKey, Variable};
 use crate::step::{Action, Called, Failure, Payload, Request, Step};
 
@@ -180,7 +180,7 @@ impl<'f, 's> Run<'f, 's> {
 }
 
 /// What a variable holds, as JSON; what a number, a truth or a list does not hold is null.
-fn typed(text: &str, kind: Kind) -> serde_json::Value {
+pub(super) fn typed(text: &str, kind: Kind) -> serde_json::Value {
     match kind {
         Kind::Text | Kind::Nothing => text.into(),
         Kind::Number | Kind::Boolean | Kind::List | Kind::Map | Kind::Any => {
@@ -193,8 +193,15 @@ fn typed(text: &str, kind: Kind) -> serde_json::Value {
 /// the shell calls it with what came over the wire. The body is read as JSON where something asks for
 /// `response.body`.
 pub fn read_answer(flow: &CompiledFlow, widget: u16, status: u16, body: &[u8]) -> Called {
-    let Some(Node::Call(call)) = flow.nodes.get(usize::from(widget)) else {
-        return Called::Failed("the flow makes no call there".to_owned());
+    let call = match flow.nodes.get(usize::from(widget)) {
+        Some(Node::Call(call)) => call,
+        // A script reads its answers itself.
+        Some(Node::Script(_)) => {
+            let fits = body.len() <= MAX_SCRIPT_ANSWER;
+            let saved = fits.then(|| vec![String::from_utf8_lossy(body).into_owned()]);
+            return Called::Answered { status, saved };
+        }
+        _ => return Called::Failed("the flow makes no call there".to_owned()),
     };
     let text = String::from_utf8_lossy(body);
     let number = status.to_string();

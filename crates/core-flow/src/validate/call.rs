@@ -205,6 +205,11 @@ fn outside(text: &str) -> String {
     literals.collect()
 }
 
+/// Whether a header belongs to HTTP itself.
+pub(crate) fn is_of_http(name: &str) -> bool {
+    OF_HTTP.contains(&&*name.to_ascii_lowercase())
+}
+
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_".contains(&byte)
 }

@@ -223,6 +223,7 @@ fn longest(definition: &Definition, roads: &[Vec<Road>], problems: &mut Vec<Prob
             | Settings::BusinessHours(_)
             | Settings::SetVariables(_)
             | Settings::HttpCall(_)
+            | Settings::Script(_)
             | Settings::Split(_)
             | Settings::Wait(_)
             | Settings::End

@@ -34,6 +34,7 @@ pub(super) fn check(widget: &Widget, scope: &Scope<'_>, problems: &mut Vec<Probl
         Settings::Split(settings) => checker.split(settings),
         Settings::Wait(settings) => checker.seconds("seconds", settings.seconds),
         Settings::HttpCall(settings) => checker.http_call(settings),
+        Settings::Script(settings) => checker.script(settings),
         Settings::RouteTo(settings) => checker.route_to(settings),
     }
 }
