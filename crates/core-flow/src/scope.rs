@@ -182,6 +182,7 @@ impl<'d> Scope<'d> {
             let fields: &[ValueField] = match settings {
                 Settings::CollectInput(_) => &[ValueField::Value, ValueField::Text],
                 Settings::HttpCall(_) => &[ValueField::Status],
+                Settings::Script(_) => &[ValueField::Value],
                 _ => {
                     return Err(Unresolved {
                         message: format!("`{scope}` is a {}: it has no values", settings.kind()),

@@ -28,7 +28,7 @@ fn flow(code: &str) -> CompiledFlow {
             {"type": "text", "text": "Few: {{flow.count}}, {{flow.items}}"}]},
          "exits": {"next": "Ask", "failed": null}},
         {"name": "Many", "type": "send_media", "settings": {"parts": [
-            {"type": "text", "text": "Many: {{flow.count}}"}]},
+            {"type": "text", "text": "Many: {{flow.count}} ({{Reckon.value}})"}]},
          "exits": {"next": "Ask", "failed": null}},
         {"name": "Bad", "type": "send_media", "settings": {"parts": [
             {"type": "text", "text": "Bad: {{flow.count}}"}]},
@@ -69,7 +69,7 @@ fn what_a_script_sets_is_kept_whole_or_not_at_all() {
         ),
         (
             "function main() { set('count', 1.5); return 'many'; }",
-            "Many: 1.5",
+            "Many: 1.5 (many)",
         ),
         (
             "function main() { set('count', 5); return 'nowhere'; }",

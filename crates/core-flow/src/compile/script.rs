@@ -15,6 +15,8 @@ pub(crate) struct ScriptNode {
     /// The widget's name: a part of its chance.
     pub(crate) name: Box<str>,
     pub(crate) code: Box<str>,
+    /// Position of the widget.
+    pub(crate) position: u16,
     /// Every variable there is, by full name.
     pub(crate) reads: Box<[(Box<str>, Variable, Kind)]>,
     /// What it may set, by full name.
@@ -78,6 +80,7 @@ impl Compiler<'_> {
         Ok(ScriptNode {
             name: widget.name.as_str().into(),
             code: settings.code.text().into(),
+            position: self.scope.target(&widget.name).unwrap_or_default(),
             own: own.collect(),
             reads: reads.into(),
             next: self.exit(widget, "next")?,
@@ -102,6 +105,7 @@ pub(super) fn names(definition: &Definition) -> Vec<(String, String)> {
         let fields: &[ValueField] = match &widget.settings {
             Settings::CollectInput(_) => &[ValueField::Value, ValueField::Text],
             Settings::HttpCall(_) => &[ValueField::Status],
+            Settings::Script(_) => &[ValueField::Value],
             _ => &[],
         };
         let fields = fields.iter();

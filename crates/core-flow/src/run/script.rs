@@ -129,6 +129,12 @@ impl<'f, 's> Run<'f, 's> {
             values.push((name, own, text));
         }
         let before = self.waiting.variables.clone();
+        let value = said.exit.as_deref().unwrap_or_default();
+        let own_value = ValueKey {
+            position: node.position,
+            field: ValueField::Value,
+        };
+        self.waiting.set(own_value, Cow::Owned(value.to_owned()));
         for (_, own, text) in &values {
             self.waiting.set(own.key, Cow::Owned(text.clone()));
         }
@@ -151,6 +157,7 @@ impl<'f, 's> Run<'f, 's> {
             let name = name.clone();
             self.effect(Action::SetVariable { name, value: told });
         }
+        self.note(node, "value", value);
         self.note(node, "log", &said.log.join("\n"));
         let named = said.exit.as_deref();
         let mut exits = node.exits.iter();

@@ -122,7 +122,7 @@
       }
       const end = (exit) => {
         state.done = true;
-        state.exit = exit === undefined || exit === null ? null : String(exit).slice(0, 64);
+        state.exit = exit === undefined || exit === null ? null : shown(exit).slice(0, 1024);
       };
       const fail = (error) => {
         state.done = true;

@@ -116,10 +116,16 @@ mod tests {
  "  await http.get('https://shop.example.com/');",
  "  return get(`count`) > 3 ? 'many' : null;","}"],"exits":["many"]},
  "exits":{"next":"Say","failed":"Say","many":"Say"}},
-{"name":"Say","type":"send_media","settings":{"parts":[{"type":"text","text":"So many: {{flow.count}}"}]},
+{"name":"Say","type":"send_media","settings":{"parts":[{"type":"text","text":"So many: {{flow.count}} ({{Reckon.value}})"}]},
  "exits":{"next":null,"failed":null}}]}"#;
 
     const MISTAKES: &[(&str, &str, &str, &str)] = &[
+        (
+            "{{Reckon.value}}",
+            "{{Reckon.status}}",
+            "Say.settings.parts[0].text",
+            "`Reckon.status` is not a variable",
+        ),
         (
             "get('flow.count')",
             "get('flow.cuont')",
