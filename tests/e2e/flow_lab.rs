@@ -63,6 +63,39 @@ fn the_commands_of_the_manual_work_as_printed() {
 }
 
 /// What a translator gets, and what is left when it is filled in.
+/// What Zoom exported is converted, checked, and told of.
+#[test]
+fn a_flow_of_zoom_is_converted_with_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("club.json");
+    let export = "crates/core-flow/tests/flows/zoom-club.json";
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let frontdesk = |args: &[&str]| {
+        let mut command = Command::new(program());
+        let run = command.arg("flow").args(args).current_dir(&root).output();
+        let run = run.unwrap();
+        let said = String::from_utf8_lossy(&run.stdout).into_owned();
+        (
+            run.status.success(),
+            said,
+            String::from_utf8_lossy(&run.stderr).into_owned(),
+        )
+    };
+    let output = output.to_str().unwrap();
+    let (good, said, complaint) = frontdesk(&["convert", export, "-o", output]);
+    assert!(good, "{said}{complaint}");
+    assert!(
+        said.contains("Callback: left out: there is no widget like `Callback`"),
+        "{said}"
+    );
+    assert!(frontdesk(&["check", output]).0);
+    let (good, _, complaint) = frontdesk(&["convert", "README.md", "-o", output]);
+    assert!(
+        !good && complaint.contains("not a flow exported from Zoom"),
+        "{complaint}"
+    );
+}
+
 #[test]
 fn the_texts_of_a_flow_are_printed_for_translators() {
     let desk = desk();

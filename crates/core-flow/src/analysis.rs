@@ -83,7 +83,10 @@ pub(crate) fn waits_behind(definition: &Definition) -> Vec<bool> {
     for (from, widget) in definition.widgets.iter().enumerate() {
         if matches!(
             widget.settings,
-            Settings::CollectInput(_) | Settings::Wait(_) | Settings::HttpCall(_)
+            Settings::CollectInput(_)
+                | Settings::Wait(_)
+                | Settings::HttpCall(_)
+                | Settings::Script(_)
         ) {
             open.push(from);
             continue;

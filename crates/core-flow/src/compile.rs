@@ -35,7 +35,7 @@ pub(crate) use self::node::{
 };
 use self::question::action;
 pub(crate) use self::question::{body_limit, choice_keys};
-pub(crate) use self::script::ScriptNode;
+pub(crate) use self::script::{ScriptNames, ScriptNode};
 pub(crate) use self::size::too_many_expressions;
 pub(crate) use self::template::{Header, TemplateMessage};
 
@@ -54,9 +54,12 @@ pub struct CompiledFlow {
     pub(crate) default_language: Box<str>,
     /// Gives the language of a conversation; only where there are others.
     pub(crate) language: Option<Expression>,
+    /// What scripts may read and set.
+    pub(crate) script_names: ScriptNames,
     /// What the flow's own variables hold until they are set.
     pub(crate) defaults: Box<[Box<str>]>,
     pub(crate) step_budget: u32,
+    pub(crate) runs_scripts: bool,
 }
 
 impl CompiledFlow {
@@ -70,7 +73,6 @@ impl CompiledFlow {
     pub fn compile(definition: &Definition, version: NonZeroU32) -> Result<Self, Problem> {
         let mut compiler = Compiler {
             scope: Scope::new(definition),
-            names: script::names(definition),
             used: BTreeSet::new(),
         };
         too_many_expressions(definition).map_or(Ok(()), Err)?;
@@ -78,6 +80,7 @@ impl CompiledFlow {
             .scope
             .target(&definition.start)
             .map_err(|error| Problem::error("", "start", error.message, error.remedy))?;
+        let script_names = compiler.script_names(definition);
         let mut nodes = compiler.nodes(definition)?;
         let (language, mut languages) = compiler.languages(definition)?;
         // What only a translation reads is kept as well.
@@ -109,8 +112,10 @@ impl CompiledFlow {
                     language.default.to_ascii_lowercase().into()
                 }),
             language,
+            script_names,
             defaults: definition.variables.iter().map(default_of).collect(),
             step_budget: MAX_STEPS_PER_SPRINT,
+            runs_scripts: true,
         })
     }
 
@@ -119,6 +124,22 @@ impl CompiledFlow {
     pub fn with_step_budget(self, step_budget: u32) -> Self {
         Self {
             step_budget,
+            ..self
+        }
+    }
+
+    /// Whether it runs JavaScript.
+    pub fn has_scripts(&self) -> bool {
+        self.nodes
+            .iter()
+            .any(|node| matches!(node, Node::Script(_)))
+    }
+
+    /// The same flow where no scripts are run: each leaves by `failed`.
+    #[must_use]
+    pub fn without_scripts(self) -> Self {
+        Self {
+            runs_scripts: false,
             ..self
         }
     }
@@ -159,8 +180,6 @@ impl CompiledFlow {
 /// What compiling needs to know on the way.
 struct Compiler<'d> {
     scope: Scope<'d>,
-    /// Every variable, as group and field; only where a script may ask for them.
-    names: Vec<(String, String)>,
     /// Answers that something reads.
     used: BTreeSet<ValueKey>,
 }

@@ -37,13 +37,7 @@ pub fn advance<'f>(
     let State::Waiting(waiting) = session.state else {
         return Ok(unchanged(bytes, None));
     };
-    let here = match flow.nodes.get(usize::from(waiting.widget)) {
-        Some(Node::Collect(question)) => Here::Question(question),
-        Some(Node::Pause(pause)) => Here::Pause(pause),
-        Some(Node::Call(call)) => Here::Call(call),
-        Some(Node::Script(script)) => Here::Script(script),
-        _ => return Err(SessionError::Bad("position").into()),
-    };
+    let here = Here::of(flow, waiting.widget)?;
     let sprint = session.sprint;
     let next = sprint.checked_add(1).ok_or(SessionError::Bad("counter"))?;
     let wait = Wait {
@@ -58,12 +52,13 @@ pub fn advance<'f>(
             Answer::Aside => Ok(unchanged(bytes, Some(wait))),
             answer => match here {
                 Here::Question(question) => {
-                    Run::new(flow, outside, next, waiting).hear(question, content, answer)
+                    let run = Run::new(flow, outside, next, waiting).anew();
+                    run.hear(question, content, answer)
                 }
                 Here::Pause(Pause {
                     message: Some(exit),
                     ..
-                }) => Run::new(flow, outside, next, waiting).play(exit),
+                }) => Run::new(flow, outside, next, waiting).anew().play(exit),
                 Here::Pause(_) | Here::Call(_) | Here::Script(_) => {
                     Ok(unchanged(bytes, Some(wait)))
                 }
@@ -72,8 +67,8 @@ pub fn advance<'f>(
         Input::TimedOut { wait: over } if *over == sprint => {
             let run = Run::new(flow, outside, next, waiting);
             match here {
-                Here::Question(question) => run.play(&question.timeout),
-                Here::Pause(pause) => run.play(&pause.next),
+                Here::Question(question) => run.anew().play(&question.timeout),
+                Here::Pause(pause) => run.anew().play(&pause.next),
                 Here::Call(call) => run.call_timed_out(call),
                 Here::Script(script) => run.script_answered(script, None),
             }
@@ -89,7 +84,7 @@ pub fn advance<'f>(
             _ => Ok(unchanged(bytes, Some(wait))),
         },
         Input::SendFailed { key } => match failed_exit(flow, sprint, &waiting, *key)? {
-            Some(exit) => Run::new(flow, outside, next, waiting).play(exit),
+            Some(exit) => Run::new(flow, outside, next, waiting).leave().play(exit),
             None => Ok(unchanged(bytes, Some(wait))),
         },
     }
@@ -115,6 +110,18 @@ enum Here<'f> {
     Pause(&'f Pause),
     Call(&'f Call),
     Script(&'f ScriptNode),
+}
+
+impl<'f> Here<'f> {
+    fn of(flow: &'f CompiledFlow, widget: u16) -> Result<Self, SessionError> {
+        match flow.nodes.get(usize::from(widget)) {
+            Some(Node::Collect(question)) => Ok(Self::Question(question)),
+            Some(Node::Pause(pause)) => Ok(Self::Pause(pause)),
+            Some(Node::Call(call)) => Ok(Self::Call(call)),
+            Some(Node::Script(script)) => Ok(Self::Script(script)),
+            _ => Err(SessionError::Bad("position")),
+        }
+    }
 }
 
 fn unchanged<'f>(bytes: &[u8], wait: Option<Wait>) -> Step<'f> {

@@ -34,6 +34,7 @@ mod engine;
 mod expression;
 pub mod graph;
 mod hours;
+pub mod import;
 mod interpolation;
 pub mod lab;
 mod limits;

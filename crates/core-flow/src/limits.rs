@@ -32,6 +32,10 @@ pub(crate) const MAX_JSON: usize = 16 << 10;
 /// Most expressions evaluated between an input and the next wait. Each has its own fuel besides.
 pub const MAX_EVALUATIONS: u32 = 2_000;
 
+/// Most scripts and calls in a row, without a word of the customer and without a wait.
+pub(crate) const MAX_IN_A_ROW: u32 = 100;
+/// Most scripts of a flow.
+pub(crate) const MAX_SCRIPTS: usize = 200;
 /// Longest script, in bytes.
 pub(crate) const MAX_SCRIPT: usize = 64 << 10;
 /// Most questions one script asks.

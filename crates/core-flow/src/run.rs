@@ -26,6 +26,7 @@ const MASK: &str = "•••";
 const MAX_HELD: usize = MAX_SESSION_BYTES - (16 << 10);
 
 mod assign;
+mod budget;
 mod call;
 mod meaning;
 mod script;
@@ -147,7 +148,10 @@ impl<'f, 's> Run<'f, 's> {
     }
 
     /// Waits at a widget that waits.
-    fn halt(self, target: u16, node: &'f Node) -> Result<Halt<'f, 's>, Failure> {
+    fn halt(mut self, target: u16, node: &'f Node) -> Result<Halt<'f, 's>, Failure> {
+        if matches!(node, Node::Call(_) | Node::Script(_)) {
+            self.count_in_a_row()?;
+        }
         match node {
             Node::Collect(question) => self.ask(question, &question.prompt).map(Ok),
             Node::Pause(pause) => self.rest(pause.span).map(Ok),
@@ -386,15 +390,6 @@ impl<'f, 's> Run<'f, 's> {
     fn computed_text(&self, expression: &Expression) -> String {
         let value = self.computed_value(expression);
         value.and_then(|value| as_text(&value)).unwrap_or_default()
-    }
-
-    fn has_budget(&self) -> Result<(), Failure> {
-        if self.evaluated.get() > MAX_EVALUATIONS {
-            return Err(Failure::Budget(format!(
-                "the flow computed {MAX_EVALUATIONS} expressions without a question"
-            )));
-        }
-        Ok(())
     }
 
     /// The flow's part ends, and nobody else has one.

@@ -84,6 +84,8 @@ pub(crate) enum ValueField {
     Status = 3,
     /// What a script that waits has had so far. No variable.
     Script = 4,
+    /// How many scripts and calls there were since the customer wrote or time passed. No variable.
+    InARow = 5,
 }
 
 impl ValueField {
@@ -95,6 +97,7 @@ impl ValueField {
             Self::Own => OWN,
             Self::Status => "status",
             Self::Script => "script",
+            Self::InARow => "in_a_row",
         }
     }
 }
@@ -283,6 +286,12 @@ impl<'d> Scope<'d> {
     pub(crate) fn is_used(&self, position: u16) -> (bool, bool) {
         let (read, set) = (self.read.borrow(), self.set.borrow());
         (read.contains(&position), set.contains(&position))
+    }
+
+    /// Something reads, or sets, variables by names that it computes.
+    pub(crate) fn may_use_all(&self, to_set: bool) {
+        let used = if to_set { &self.set } else { &self.read };
+        used.borrow_mut().extend(self.own_names.values());
     }
 
     /// What a variable is in an expression.

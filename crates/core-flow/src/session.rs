@@ -272,6 +272,7 @@ impl<'b> Reader<'b> {
             2 => ValueField::Own,
             3 => ValueField::Status,
             4 => ValueField::Script,
+            5 => ValueField::InARow,
             _ => return Err(SessionError::Bad("variable")),
         };
         let length: usize = self.number("variable")?;

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 pub(crate) use self::call::is_of_http;
 
 use crate::definition::{Definition, Settings, Widget};
-use crate::limits::{MAX_EXITS, MAX_FLOW_NAME, MAX_NAME, MAX_WIDGETS};
+use crate::limits::{MAX_EXITS, MAX_FLOW_NAME, MAX_NAME, MAX_SCRIPTS, MAX_WIDGETS};
 use crate::problem::{Problem, capped, nearest, quote};
 use crate::scope::{RESERVED, Scope};
 
@@ -49,6 +49,15 @@ pub fn validate(definition: &Definition) -> Vec<Problem> {
     problems.extend(in_others);
     variables::unused(definition, &scope, &mut problems);
     problems.extend(crate::compile::too_many_expressions(definition));
+    let scripts = definition.widgets.iter();
+    let scripts = scripts
+        .filter(|widget| matches!(widget.settings, Settings::Script(_)))
+        .count();
+    if scripts > MAX_SCRIPTS {
+        let message = format!("the flow has {scripts} scripts");
+        let remedy = format!("use at most {MAX_SCRIPTS}");
+        problems.push(Problem::error("", "widgets", message, remedy));
+    }
     // Roads are judged only when every exit is known to lead where it says.
     if !problems.iter().any(Problem::is_error) {
         graph::check(definition, &scope, &mut problems);

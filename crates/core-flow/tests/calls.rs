@@ -98,14 +98,16 @@ fn what_customers_write_changes_no_shape() {
 }
 
 #[test]
-fn what_is_too_long_is_not_asked() {
+fn what_is_too_long_or_climbs_is_not_asked() {
     let flow = compiled(&shop());
-    let mut player = Player::new(&flow, &known(), now());
-    player.customer(&says("Hi")).unwrap();
-    let said = player.customer(&says(&"ä".repeat(1_000))).unwrap();
-    assert!(player.asked().is_none());
-    let words = serde_json::to_string(&said).unwrap();
-    assert!(words.contains("The shop says nothing"), "{words}");
+    for answer in ["ä".repeat(1_000), "..".to_owned(), ".".to_owned()] {
+        let mut player = Player::new(&flow, &known(), now());
+        player.customer(&says("Hi")).unwrap();
+        let said = player.customer(&says(&answer)).unwrap();
+        assert!(player.asked().is_none(), "{answer}");
+        let words = serde_json::to_string(&said).unwrap();
+        assert!(words.contains("The shop says nothing"), "{words}");
+    }
 }
 
 fn answered(status: u16, body: &Value) -> Answered {

@@ -218,6 +218,9 @@ pub(crate) enum FlowCommand {
     Versions(FlowVersionsArgs),
     /// Write a flow of an installation into a file.
     Export(FlowExportArgs),
+    /// Read a flow that Zoom Contact Center exported, and write it as one of ours. Exit code 1 when errors
+    /// are left to be mended.
+    Convert(FlowConvertArgs),
     /// Make a file a flow's draft, and publish it if that is asked for.
     Import(FlowImportArgs),
     /// Make what an earlier version says the next version of a flow.
@@ -361,6 +364,18 @@ pub(crate) struct FlowImportArgs {
     /// Note of the version.
     #[arg(long, requires = "publish", default_value = "")]
     pub(crate) note: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FlowConvertArgs {
+    /// The exported file.
+    pub(crate) file: PathBuf,
+    /// Where the flow is written.
+    #[arg(short, long, value_name = "FLOW")]
+    pub(crate) output: PathBuf,
+    /// Print the report as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, Args)]

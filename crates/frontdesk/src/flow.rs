@@ -4,6 +4,7 @@
 
 mod chat;
 mod check;
+mod convert;
 mod coverage;
 mod diff;
 mod draw;
@@ -30,6 +31,7 @@ pub(crate) async fn run(args: FlowArgs) -> anyhow::Result<()> {
         FlowCommand::Chat(args) => chat::run(&args),
         FlowCommand::Graph(args) => draw::run(&args),
         FlowCommand::Texts(args) => texts::run(&args),
+        FlowCommand::Convert(args) => convert::run(&args),
         FlowCommand::Diff(args) => diff::run(&args).await,
         FlowCommand::Versions(args) => versions::list(&args).await,
         FlowCommand::Export(args) => versions::export(&args).await,

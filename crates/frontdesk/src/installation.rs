@@ -219,6 +219,7 @@ async fn start_services(
     };
     // What a developer has running on this machine, flows may call.
     let flow_runner = svc_flow_runner::Config {
+        scripts: true,
         private_hosts: ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec(),
         ..Default::default()
     };

@@ -10,6 +10,7 @@ use core_types::EngagementId;
 use lib_platform::Lifecycle;
 use lib_proto::flow_runner::CallRequest;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 
 use crate::committer::{Answer, Committer, Unit, What};
 use crate::flow_runner::FlowRunner;
@@ -27,7 +28,8 @@ pub(crate) struct Call {
     asked: CallRequest,
     engagement: EngagementId,
     wait: u64,
-    patience: Duration,
+    /// When its answer is of no use any more.
+    until: Instant,
     traceparent: String,
 }
 
@@ -49,7 +51,7 @@ impl Call {
             },
             engagement: call.engagement,
             wait: call.wait,
-            patience: call.patience,
+            until: Instant::now() + call.patience,
             traceparent: traceparent.to_owned(),
         })
     }
@@ -133,11 +135,16 @@ impl Caller {
             asked,
             engagement,
             wait,
-            patience,
+            until,
             traceparent,
         } = call;
+        // What waited for so long that its time is over must not be asked any more.
+        let Some(left) = until.checked_duration_since(Instant::now()) else {
+            tracing::warn!(%engagement, "a call waited too long to be made");
+            return;
+        };
         // What took too long is the wait's to tell.
-        if let Some(called) = self.flows.call(asked, patience).await {
+        if let Some(called) = self.flows.call(asked, left).await {
             self.hand_in(&engagement, wait, &called, &traceparent).await;
         }
     }

@@ -30,10 +30,18 @@ impl FlowRunner {
     pub(crate) async fn call(&self, asked: pb::CallRequest, patience: Duration) -> Option<Called> {
         let mut request = tonic::Request::new(asked);
         request.set_timeout(patience);
-        match self.client.clone().call(request).await {
-            Ok(answer) => Some(called_from_proto(answer.into_inner().called)),
-            Err(status) if status.code() == tonic::Code::DeadlineExceeded => None,
-            Err(status) => {
+        let answer = tokio::time::timeout(patience, self.client.clone().call(request)).await;
+        match answer {
+            Err(_) => None,
+            Ok(Ok(answer)) => Some(called_from_proto(answer.into_inner().called)),
+            // tonic says of its own timeout that the call was cancelled.
+            Ok(Err(status))
+                if [tonic::Code::DeadlineExceeded, tonic::Code::Cancelled]
+                    .contains(&status.code()) =>
+            {
+                None
+            }
+            Ok(Err(status)) => {
                 let code = status.code();
                 tracing::warn!(?code, "a call could not be made");
                 Some(Called::Failed(format!(

@@ -11,7 +11,7 @@ use lib_proto::templates::PrepareTemplateRequest;
 use lib_proto::templates::template_service_client::TemplateServiceClient;
 use tonic::{Code, Status};
 
-/// How long the registry may take for a flow's template: the writer waits for it.
+/// How long the registry may take for all templates of a round of steps: the writer waits for it.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How the cause of a message that was not sent for its template begins.
 const REFUSED: &str = "TEMPLATE_REFUSED";
@@ -49,12 +49,24 @@ impl Templates {
         Ok(Content::Template(template))
     }
 
-    /// Prepares what a flow's step sends from `number`. A template that may not be sent becomes a
-    /// message that was refused, which the flow will be told of.
-    ///
-    /// # Errors
-    /// When the registry does not answer; the step is to be taken again then.
-    pub(crate) async fn prepare_step(
+    /// Prepares what the steps of a round send, all at once, each from its number. A template that may not
+    /// be sent becomes a message that was refused, which the flow will be told of. One answer for each
+    /// step: an error where the registry does not answer in time, and the step is to be taken again.
+    pub(crate) async fn prepare_steps(
+        &self,
+        steps: impl Iterator<Item = (&NumberId, &mut StepOutcome)>,
+    ) -> Vec<Result<(), Status>> {
+        let until = tokio::time::Instant::now() + PATIENCE;
+        let steps = steps.map(|(number, outcome)| async move {
+            let all = self.prepare_step(number, outcome);
+            let late = |_| Status::deadline_exceeded("the template registry takes too long");
+            let answer = tokio::time::timeout_at(until, all).await;
+            answer.map_err(late)?
+        });
+        futures_util::future::join_all(steps).await
+    }
+
+    async fn prepare_step(
         &self,
         number: &NumberId,
         outcome: &mut StepOutcome,
@@ -69,10 +81,7 @@ impl Templates {
             if !matches!(**content, Content::Template(_)) {
                 continue;
             }
-            let asked = self.prepared(number, (**content).clone());
-            let answer = tokio::time::timeout(PATIENCE, asked).await;
-            let late = || Status::deadline_exceeded("the template registry takes too long");
-            match answer.unwrap_or_else(|_| Err(late())) {
+            match self.prepared(number, (**content).clone()).await {
                 Ok(prepared) => **content = prepared,
                 Err(status) if is_verdict(status.code()) => {
                     let cause = format!("{REFUSED}: {}", status.message());

@@ -4,7 +4,8 @@
 //! publication, here or on another replica, which announces it. Numbers only grow, so the larger of
 //! two is always right, in whatever order they arrive. Where announcements may have been missed the
 //! database is asked again; and in any case after [`BELIEVED`], so that no silently dead connection
-//! keeps a new version from customers for longer.
+//! keeps a new version from customers for longer. While the database does not answer, the number heard
+//! last is taken: meanwhile nobody can publish.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,6 +63,11 @@ impl Cache {
         let newest = *self.read().newest.get(tenant)?.get(flow)?;
         let believed = newest.heard.is_some_and(|at| at.elapsed() < BELIEVED);
         believed.then_some(newest.version)
+    }
+
+    /// The newest version heard of, however long ago.
+    pub(crate) fn heard_last(&self, tenant: &str, flow: &str) -> Option<u32> {
+        Some(self.read().newest.get(tenant)?.get(flow)?.version)
     }
 
     /// A compiled version, if it is here.
@@ -209,6 +215,7 @@ mod tests {
         assert_eq!(cache.newest("a", "f"), Some(3));
         cache.doubt();
         assert_eq!(cache.newest("a", "f"), None);
+        assert_eq!(cache.heard_last("a", "f"), Some(3));
         cache.published("a", "f", 2);
         assert_eq!(cache.newest("a", "f"), Some(3), "a late read");
     }

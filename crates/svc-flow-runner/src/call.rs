@@ -9,6 +9,7 @@ use std::time::Duration;
 use core_flow::MAX_RESPONSE;
 use lib_platform::outbound;
 use lib_proto::flow_runner as pb;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{StatusCode, Url};
 use tokio::time::Instant;
 
@@ -93,7 +94,8 @@ impl Caller {
                     let known = self
                         .credentials
                         .forget(&asked.tenant, &asked.call.credential);
-                    if known {
+                    // A POST that is refused may have been done in part.
+                    if known && (method.is_idempotent() || asked.call.retries > 0) {
                         let again = self.once(asked, &method, &url).await;
                         return again.map(plain).map_err(Failed::reason);
                     }
@@ -132,22 +134,16 @@ impl Caller {
     ) -> Result<(StatusCode, Vec<u8>), Failed> {
         let call = &asked.call;
         let mut request = self.http.request(method.clone(), url.clone());
-        for header in &call.headers {
-            request = request.header(&header.name, &header.value);
-        }
         if let Some(body) = &call.body {
-            request = request.header("content-type", &call.content_type);
             request = request.body(body.clone());
         }
-        if *method != reqwest::Method::GET {
-            request = request.header("idempotency-key", &asked.key);
-        }
+        let mut headers = headers(asked, *method != reqwest::Method::GET)?;
         if !call.credential.is_empty() {
-            let host = url.host_str().unwrap_or_default();
-            let name = &call.credential;
-            let signed = self.credentials.sign(&asked.tenant, name, host, request);
-            request = signed.await.map_err(Failed::ForGood)?;
+            let signed = self.credentials.sign(&asked.tenant, &call.credential, url);
+            let (name, value) = signed.await.map_err(Failed::ForGood)?;
+            headers.insert(name, value);
         }
+        request = request.headers(headers);
         let mut answer = request.send().await.map_err(|error| Failed::of(&error))?;
         let status = answer.status();
         let mut body = Vec::new();
@@ -160,6 +156,30 @@ impl Caller {
         }
         Ok((status, body))
     }
+}
+
+/// The headers of a call, each once: what a flow says of its body stands before what we would.
+fn headers(asked: &Asked, keyed: bool) -> Result<HeaderMap, Failed> {
+    let call = &asked.call;
+    let mut headers = HeaderMap::new();
+    let mut own = Vec::new();
+    if call.body.is_some() {
+        own.push(("content-type", call.content_type.as_str()));
+    }
+    if keyed {
+        own.push(("idempotency-key", asked.key.as_str()));
+    }
+    let given = call.headers.iter();
+    let given = given.map(|header| (header.name.as_str(), header.value.as_str()));
+    for (name, value) in own.into_iter().chain(given) {
+        let header = HeaderName::try_from(name)
+            .ok()
+            .zip(HeaderValue::from_str(value).ok());
+        let unusable = || Failed::ForGood(format!("the header `{name}` cannot be sent"));
+        let (name, value) = header.ok_or_else(unusable)?;
+        headers.insert(name, value);
+    }
+    Ok(headers)
 }
 
 /// Why there is no answer.

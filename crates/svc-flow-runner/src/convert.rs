@@ -93,6 +93,9 @@ impl Facts for WireFacts<std::collections::HashMap<String, String>> {
     }
 }
 
+/// Facts of a step.
+pub(crate) type Known = WireFacts<std::collections::HashMap<String, String>>;
+
 /// A step taken, for the wire.
 pub(crate) fn step_to_proto(version: u32, step: Step<'_>) -> pb::Advanced {
     let step = pb::Step {

@@ -10,7 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use core_types::Timestamp;
 use lib_platform::{Clock, outbound};
 use lib_storage::Database;
-use reqwest::RequestBuilder;
+use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use crate::call::Guard;
@@ -18,6 +19,8 @@ use crate::store;
 
 /// A token is asked for anew so long before its end.
 const EARLY: Duration = Duration::from_secs(60);
+/// Longest answer with a token, in bytes.
+const MAX_GRANT: usize = 64 << 10;
 /// How long its giver may take.
 const TOKEN_WITHIN: Duration = Duration::from_secs(10);
 /// How long a token is kept of which its giver does not say how long it lives.
@@ -48,14 +51,17 @@ struct Token {
     until: Timestamp,
 }
 
+/// Tenant and name of a credential, and when it was kept: one that was changed has another token.
+type TokenKey = (String, String, i64);
+
 /// Signs calls.
 pub(crate) struct Credentials {
     database: Database,
     clock: Clock,
     http: reqwest::Client,
     guard: Guard,
-    /// Tokens of OAuth clients, by tenant and name.
-    tokens: Mutex<BTreeMap<(String, String), Token>>,
+    /// Tokens of OAuth clients.
+    tokens: Mutex<BTreeMap<TokenKey, Token>>,
 }
 
 /// What a token endpoint answers (RFC 6749, section 5.1).
@@ -86,7 +92,7 @@ impl Credentials {
         })
     }
 
-    /// Signs a call to `host`.
+    /// The header that signs a call to `url`.
     ///
     /// # Errors
     /// Why it cannot be signed, in words without secrets.
@@ -94,38 +100,55 @@ impl Credentials {
         &self,
         tenant: &str,
         name: &str,
-        host: &str,
-        request: RequestBuilder,
-    ) -> Result<RequestBuilder, String> {
+        url: &Url,
+    ) -> Result<(HeaderName, HeaderValue), String> {
         let found = store::credential(&self.database, tenant, name).await;
         let found = found.map_err(|_| "credentials cannot be read now".to_owned())?;
         let found = found.ok_or_else(|| format!("there is no credential `{name}`"))?;
-        if !found.hosts.iter().any(|own| own.eq_ignore_ascii_case(host)) {
+        if !found.hosts.iter().any(|own| self.is_for(own, url)) {
             return Err(format!("the credential `{name}` is not for this host"));
         }
-        Ok(match &found.secret {
-            Secret::Bearer { token } => request.header("authorization", format!("Bearer {token}")),
-            Secret::Basic { user, password } => {
-                request.header("authorization", basic(user, password))
-            }
-            Secret::Header { name, value } => request.header(name, value),
+        let (header, value) = match &found.secret {
+            Secret::Bearer { token } => ("authorization", format!("Bearer {token}")),
+            Secret::Basic { user, password } => ("authorization", basic(user, password)),
+            Secret::Header { name, value } => (name.as_str(), value.clone()),
             Secret::OAuthClient { .. } => {
-                let token = self.token(tenant, name, &found.secret).await?;
-                request.header("authorization", format!("Bearer {token}"))
+                let key = (tenant.to_owned(), name.to_owned(), found.updated_at);
+                let token = self.token(key, &found.secret).await?;
+                ("authorization", format!("Bearer {token}"))
             }
-        })
+        };
+        let header = HeaderName::try_from(header).ok();
+        let value = HeaderValue::from_str(&value).ok().map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        let unusable = || format!("the credential `{name}` cannot be sent");
+        header.zip(value).ok_or_else(unusable)
+    }
+
+    /// Whether a credential for `own` may be shown at `url`: encrypted, at the port that belongs to it, or
+    /// that `own` names. On the inside of the network, where an operator has named the host, at any.
+    fn is_for(&self, own: &str, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        if own.eq_ignore_ascii_case(host) && self.guard.is_named(host) {
+            return true;
+        }
+        let port = url.port_or_known_default().unwrap_or_default();
+        let place = format!("{host}:{port}");
+        let at_home = own.eq_ignore_ascii_case(host) && port == 443;
+        url.scheme() == "https" && (at_home || own.eq_ignore_ascii_case(&place))
     }
 
     /// Forgets a token that turned out not to be good any more; whether there was one.
     pub(crate) fn forget(&self, tenant: &str, name: &str) -> bool {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens
-            .remove(&(tenant.to_owned(), name.to_owned()))
-            .is_some()
+        let before = tokens.len();
+        tokens.retain(|(of, own, _), _| of != tenant || own != name);
+        tokens.len() < before
     }
 
-    async fn token(&self, tenant: &str, name: &str, secret: &Secret) -> Result<String, String> {
-        let key = (tenant.to_owned(), name.to_owned());
+    async fn token(&self, key: TokenKey, secret: &Secret) -> Result<String, String> {
         let now = self.clock.now();
         {
             let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
@@ -184,8 +207,15 @@ impl Credentials {
                 status.as_u16()
             ));
         }
-        let granted = answer.json::<Granted>().await;
-        granted.map_err(|_| "the token's giver gave none".to_owned())
+        let nothing = || "the token's giver gave none".to_owned();
+        let (mut answer, mut body) = (answer, Vec::new());
+        while let Some(chunk) = answer.chunk().await.map_err(|_| nothing())? {
+            if body.len() + chunk.len() > MAX_GRANT {
+                return Err(nothing());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        serde_json::from_slice(&body).map_err(|_| nothing())
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Flows {
     cache: Arc<Cache>,
     credentials: Arc<Credentials>,
     clock: Clock,
+    /// Whether flows may run scripts.
+    scripts: bool,
 }
 
 impl Flows {
@@ -33,12 +35,14 @@ impl Flows {
         cache: Arc<Cache>,
         credentials: Arc<Credentials>,
         clock: Clock,
+        scripts: bool,
     ) -> Self {
         Self {
             database,
             cache,
             credentials,
             clock,
+            scripts,
         }
     }
 
@@ -119,7 +123,7 @@ impl Flows {
             return Ok(newest);
         }
         row.published_version += 1;
-        let compiled = compile(&row)?;
+        let compiled = self.allowed(compile(&row)?)?;
         let version = VersionRow {
             flow_id: row.id.clone(),
             version: row.published_version,
@@ -132,6 +136,16 @@ impl Flows {
         self.make_newest(tx, tenant, &row, &version, compiled)
             .await?;
         Ok(version)
+    }
+
+    /// A flow that may be run here.
+    fn allowed(&self, flow: CompiledFlow) -> Result<CompiledFlow, Refusal> {
+        if self.scripts || !flow.has_scripts() {
+            return Ok(flow);
+        }
+        let message = "the flow has scripts, and this installation runs none; an operator who trusts \
+                       its authors may allow them with `flow_runner.scripts`";
+        Err(Refusal::precondition("SCRIPTS_OFF", message))
     }
 
     /// Stores what was published, and lets new sessions take it.

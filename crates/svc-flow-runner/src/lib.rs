@@ -37,6 +37,9 @@ pub struct Config {
     /// Hosts on the inside of the network that flows may call all the same. All others are called at
     /// public addresses only.
     pub private_hosts: Vec<String>,
+    /// Whether flows may run scripts. A script is held to limits, but it runs in this process and some of
+    /// what it may ask of the interpreter takes long without passing a limit: for trusted authors only.
+    pub scripts: bool,
 }
 
 impl Default for Config {
@@ -44,6 +47,7 @@ impl Default for Config {
         Self {
             compiled_versions: 1_000,
             private_hosts: Vec::new(),
+            scripts: false,
         }
     }
 }
@@ -78,8 +82,9 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<Parts> {
         Arc::clone(&cache),
         credentials,
         context.clock.clone(),
+        config.scripts,
     );
-    let runner = Runner::new(database, cache, caller, &context.metrics);
+    let runner = Runner::new(database, cache, caller, &context.metrics, config.scripts);
     Ok(Parts::new()
         .grpc(
             FlowServiceServer::new(flows)

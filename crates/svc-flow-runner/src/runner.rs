@@ -13,21 +13,31 @@ use lib_storage::{Database, StorageError};
 use pb::flow_runner_service_server::FlowRunnerService;
 use pb::step_failure::Kind;
 use prost::Message as _;
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use crate::cache::Cache;
 use crate::call::{Asked, Caller, Outcome};
-use crate::convert::{Given, WireFacts, called_to_proto, failed, failure_to_proto, step_to_proto};
+use crate::convert::{
+    Given, Known, WireFacts, called_to_proto, failed, failure_to_proto, step_to_proto,
+};
 use crate::store;
 
 /// Steps taken before other work of this thread gets its turn.
 const STEPS_AT_A_TIME: usize = 64;
+
+/// Steps with scripts at the same time.
+const SCRIPTS_AT_ONCE: usize = 4;
+/// How long a step with scripts may take: shorter than whoever asks waits.
+const SCRIPTS_WITHIN: Duration = Duration::from_millis(2_000);
 
 /// Answers `FlowRunnerService`.
 pub(crate) struct Runner {
     database: Database,
     cache: Arc<Cache>,
     caller: Caller,
+    /// Places for steps that may run scripts; none where no scripts are run.
+    scripts: Option<Arc<Semaphore>>,
     counted: Counted,
 }
 
@@ -58,6 +68,15 @@ impl From<StorageError> for Missing {
     }
 }
 
+/// Takes a step.
+fn taken(flow: &CompiledFlow, session: &[u8], given: &Given, facts: &Known) -> pb::Advanced {
+    let session = (!session.is_empty()).then_some(session);
+    match advance(flow, session, &given.input, facts, given.now) {
+        Ok(step) => step_to_proto(flow.version(), step),
+        Err(failure) => failure_to_proto(&failure),
+    }
+}
+
 impl Runner {
     /// Steps on the flows in `database`, compiled ones kept in `cache`.
     pub(crate) fn new(
@@ -65,6 +84,7 @@ impl Runner {
         cache: Arc<Cache>,
         caller: Caller,
         metrics: &Metrics,
+        scripts: bool,
     ) -> Self {
         let count = |outcome: &str| {
             let help = "Calls of flows to other systems, by how they ended";
@@ -74,6 +94,7 @@ impl Runner {
             database,
             cache,
             caller,
+            scripts: scripts.then(|| Arc::new(Semaphore::new(SCRIPTS_AT_ONCE))),
             counted: Counted {
                 answered: count("answered"),
                 failed: count("failed"),
@@ -135,14 +156,42 @@ impl Runner {
             Err(Missing::Step(answer)) => return Ok(*answer),
             Err(Missing::Storage(error)) => return Err(error),
         };
-        let session = (!asked.session.is_empty()).then_some(&*asked.session);
         let facts = WireFacts(asked.facts);
-        Ok(
-            match advance(&flow, session, &given.input, &facts, given.now) {
-                Ok(step) => step_to_proto(flow.version(), step),
-                Err(failure) => failure_to_proto(&failure),
-            },
-        )
+        if self.scripts.is_some() && flow.has_scripts() {
+            return Ok(self.aside(flow, asked.session, given, facts).await);
+        }
+        Ok(taken(&flow, &asked.session, &given, &facts))
+    }
+
+    /// A step that may run scripts: on a thread of its own, and not for long. One that does not come back
+    /// keeps its thread, so there are few of them; then steps with scripts fail, and all others go on.
+    async fn aside(
+        &self,
+        flow: Arc<CompiledFlow>,
+        session: Vec<u8>,
+        given: Given,
+        facts: Known,
+    ) -> pb::Advanced {
+        let Some(places) = self.scripts.clone() else {
+            return failed(Kind::Invalid, "no scripts are run here");
+        };
+        let late = || failed(Kind::Budget, "the flow's scripts take too long");
+        let step = async {
+            let place = places.acquire_owned().await;
+            tokio::task::spawn_blocking(move || {
+                let _place = place;
+                taken(&flow, &session, &given, &facts)
+            })
+            .await
+        };
+        match tokio::time::timeout(SCRIPTS_WITHIN, step).await {
+            Ok(Ok(step)) => step,
+            Ok(Err(_)) => failed(Kind::Invalid, "the step cannot be taken"),
+            Err(_) => {
+                tracing::warn!("a step with scripts takes too long");
+                late()
+            }
+        }
     }
 
     /// The version a session runs on; the newest one where there is no session yet.
@@ -168,14 +217,19 @@ impl Runner {
         if let Some(version) = self.cache.newest(tenant, id) {
             return Ok(version);
         }
-        let version = store::newest(&self.database, tenant, id)
-            .await?
-            .ok_or_else(|| {
-                Missing::step(
-                    Kind::NotFound,
-                    format!("there is no published flow `{id}`; publish it, or bind another"),
-                )
-            })?;
+        let read = match store::newest(&self.database, tenant, id).await {
+            Ok(read) => read,
+            Err(error) => {
+                let known = self.cache.heard_last(tenant, id);
+                return known.ok_or(Missing::Storage(error));
+            }
+        };
+        let version = read.ok_or_else(|| {
+            Missing::step(
+                Kind::NotFound,
+                format!("there is no published flow `{id}`; publish it, or bind another"),
+            )
+        })?;
         self.cache.published(tenant, id, version);
         // A publication may have come between the two.
         Ok(self
@@ -208,6 +262,11 @@ impl Runner {
         })?;
         let flow =
             CompiledFlow::compile(&definition, number).map_err(|problem| unusable(&problem))?;
+        let flow = if self.scripts.is_some() {
+            flow
+        } else {
+            flow.without_scripts()
+        };
         let flow = Arc::new(flow);
         self.cache.keep(tenant, id, Arc::clone(&flow));
         Ok(flow)
@@ -232,16 +291,23 @@ impl FlowRunnerService for Runner {
         request: Request<pb::AdvanceRequest>,
     ) -> Result<Response<pb::AdvanceResponse>, Status> {
         caller(&request)?.require_service()?;
-        let steps = request.into_inner().steps;
+        let mut steps = request.into_inner().steps.into_iter();
         let mut results = Vec::with_capacity(steps.len());
-        for (position, step) in steps.into_iter().enumerate() {
-            if position > 0 && position % STEPS_AT_A_TIME == 0 {
-                tokio::task::yield_now().await;
+        loop {
+            let some: Vec<pb::Advance> = steps.by_ref().take(STEPS_AT_A_TIME).collect();
+            if some.is_empty() {
+                break;
             }
-            results.push(self.step(step).await.map_err(|error| {
-                tracing::warn!(%error, "flows cannot be read");
-                Refusal::unavailable("flows cannot be read now", Duration::from_secs(1))
-            })?);
+            // Those with scripts wait for their threads side by side.
+            let taken =
+                futures_util::future::join_all(some.into_iter().map(|step| self.step(step)));
+            for result in taken.await {
+                results.push(result.map_err(|error| {
+                    tracing::warn!(%error, "flows cannot be read");
+                    Refusal::unavailable("flows cannot be read now", Duration::from_secs(1))
+                })?);
+            }
+            tokio::task::yield_now().await;
         }
         Ok(Response::new(pb::AdvanceResponse { results }))
     }

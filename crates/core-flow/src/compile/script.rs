@@ -17,14 +17,19 @@ pub(crate) struct ScriptNode {
     pub(crate) code: Box<str>,
     /// Position of the widget.
     pub(crate) position: u16,
-    /// Every variable there is, by full name.
-    pub(crate) reads: Box<[(Box<str>, Variable, Kind)]>,
-    /// What it may set, by full name.
-    pub(crate) own: BTreeMap<Box<str>, OwnPlace>,
     pub(crate) next: Exit,
     pub(crate) failed: Exit,
     /// Further exits, by name.
     pub(crate) exits: Box<[Exit]>,
+}
+
+/// What every script of a flow may read and set.
+#[derive(Debug, Default)]
+pub(crate) struct ScriptNames {
+    /// Every variable there is, by full name.
+    pub(crate) reads: Box<[(Box<str>, Variable, Kind)]>,
+    /// What may be set, by full name.
+    pub(crate) own: BTreeMap<Box<str>, OwnPlace>,
 }
 
 /// One of the flow's own variables.
@@ -44,8 +49,22 @@ impl Compiler<'_> {
     ) -> Result<ScriptNode, Problem> {
         let exits = settings.exits.iter().map(|exit| self.exit(widget, exit));
         let exits = exits.collect::<Result<_, Problem>>()?;
-        let reads: Vec<_> = self
-            .names
+        Ok(ScriptNode {
+            name: widget.name.as_str().into(),
+            code: settings.code.text().into(),
+            position: self.scope.target(&widget.name).unwrap_or_default(),
+            next: self.exit(widget, "next")?,
+            failed: self.exit(widget, "failed")?,
+            exits,
+        })
+    }
+}
+
+impl Compiler<'_> {
+    /// What scripts may read and set; nothing where there are none.
+    pub(super) fn script_names(&mut self, definition: &Definition) -> ScriptNames {
+        let names = names(definition);
+        let reads: Vec<_> = names
             .iter()
             .filter_map(|(group, field)| {
                 let place = Placeholder {
@@ -63,7 +82,7 @@ impl Compiler<'_> {
                 self.used.insert(*key);
             }
         }
-        let own = self.names.iter().filter(|(group, _)| group == OWN);
+        let own = names.iter().filter(|(group, _)| group == OWN);
         let own = own.filter_map(|(_, field)| {
             let place = Placeholder { scope: OWN, field };
             let position = self.scope.to_set(place).ok()?;
@@ -77,21 +96,15 @@ impl Compiler<'_> {
             };
             Some((format!("{OWN}.{field}").into(), own))
         });
-        Ok(ScriptNode {
-            name: widget.name.as_str().into(),
-            code: settings.code.text().into(),
-            position: self.scope.target(&widget.name).unwrap_or_default(),
+        ScriptNames {
             own: own.collect(),
             reads: reads.into(),
-            next: self.exit(widget, "next")?,
-            failed: self.exit(widget, "failed")?,
-            exits,
-        })
+        }
     }
 }
 
 /// Every variable of a flow, as group and field; none where no script may ask for them.
-pub(super) fn names(definition: &Definition) -> Vec<(String, String)> {
+fn names(definition: &Definition) -> Vec<(String, String)> {
     let widgets = definition.widgets.iter();
     if !widgets
         .clone()

@@ -15,7 +15,7 @@ pub struct Condition {
 
 /// One branch of a condition: a comparison of the condition's variable, several of any variables,
 /// or an expression.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Branch {
     /// The exit taken. Several branches may share one.

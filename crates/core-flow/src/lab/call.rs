@@ -56,6 +56,9 @@ pub struct Answered {
     /// There is no answer, for this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// There is one, and what is to be kept is not in it or not of its type.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unusable: bool,
 }
 
 /// A call that is answered in the same way whenever it is made.
@@ -125,6 +128,12 @@ impl Answered {
             return Called::Failed(reason.clone());
         }
         let status = self.status.unwrap_or(200);
+        if self.unusable {
+            return Called::Answered {
+                status,
+                saved: None,
+            };
+        }
         let call = flow.nodes.get(usize::from(widget));
         if let (Some(Node::Call(call)), false) = (call, self.saved.is_empty()) {
             return Called::Answered {
@@ -161,7 +170,20 @@ impl Answered {
                     ..Self::default()
                 };
             }
-            Called::Answered { status, saved } => (*status, saved.as_deref().unwrap_or_default()),
+            Called::Answered {
+                status,
+                saved: None,
+            } => {
+                return Self {
+                    status: Some(*status),
+                    unusable: true,
+                    ..Self::default()
+                };
+            }
+            Called::Answered {
+                status,
+                saved: Some(saved),
+            } => (*status, saved.as_slice()),
         };
         let node = flow.nodes.get(usize::from(widget));
         if let (Some(Node::Script(_)), [text]) = (node, saved) {

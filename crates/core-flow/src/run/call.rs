@@ -117,7 +117,7 @@ impl<'f, 's> Run<'f, 's> {
             },
         });
         let length = body.as_ref().map_or(0, |body| body.text.len());
-        if url.len() > MAX_URL || length > MAX_CALL_BODY {
+        if url.len() > MAX_URL || length > MAX_CALL_BODY || climbs(&url) {
             return None;
         }
         Some(Request {
@@ -177,6 +177,17 @@ impl<'f, 's> Run<'f, 's> {
             }
         }
     }
+}
+
+/// Whether a part of the path is `.` or `..`, however written: whoever reads the address would leave
+/// other parts out (WHATWG URL, path state).
+fn climbs(url: &str) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let mut parts = path.split(['/', '\\']).skip(3);
+    parts.any(|part| {
+        let plain = part.to_ascii_lowercase().replace("%2e", ".");
+        plain == "." || plain == ".."
+    })
 }
 
 /// What a variable holds, as JSON; what a number, a truth or a list does not hold is null.

@@ -1,6 +1,7 @@
 //! Runs scripts: hands in what is known, keeps what they set, and waits for what they ask.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use crate::compile::{Exit, ScriptNode};
 use crate::definition::Method;
 use crate::expression::from_json;
 use crate::limits::{MAX_CALL_BODY, MAX_EVALUATIONS, MAX_HEADERS, MAX_SCRIPT_CALLS, MAX_URL};
-use crate::scope::{ValueField, ValueKey};
+use crate::scope::{FACTS, ValueField, ValueKey, Variable};
 use crate::script::{self, Answer, Ask, Given, Outcome, Said};
 use crate::step::{Action, Called, Failure, Payload, Request, Step};
 
@@ -30,6 +31,10 @@ const MAX_LOG: usize = 1_000;
 struct Kept {
     now: i64,
     seed: u32,
+    /// What was known of the customer when it began.
+    facts: BTreeMap<String, String>,
+    /// The question it waits with, by its mark.
+    asked: u64,
     answers: Vec<Answer>,
 }
 
@@ -41,6 +46,11 @@ impl<'f, 's> Run<'f, 's> {
         let kept = Kept {
             now: self.now.as_micros() / 1_000,
             seed: spread(&[&node.name, whose, &sprint]) as u32,
+            facts: FACTS
+                .iter()
+                .filter_map(|fact| Some(((*fact).to_owned(), self.facts.fact(fact)?.to_owned())))
+                .collect(),
+            asked: 0,
             answers: Vec::new(),
         };
         self.run_script(widget, node, kept)
@@ -56,7 +66,7 @@ impl<'f, 's> Run<'f, 's> {
         let text = self.waiting.get(key(widget)).unwrap_or_default();
         let kept = serde_json::from_str::<Kept>(text);
         let mut kept = kept.map_err(|_| crate::session::SessionError::Bad("script"))?;
-        kept.answers.push(answer(called));
+        kept.answers.push(answer(kept.asked, called));
         match self.run_script(widget, node, kept)? {
             Ok(step) => Ok(step),
             Err(onward) => onward.run.play(onward.exit),
@@ -67,23 +77,33 @@ impl<'f, 's> Run<'f, 's> {
         mut self,
         widget: u16,
         node: &'f ScriptNode,
-        kept: Kept,
+        mut kept: Kept,
     ) -> Result<Halt<'f, 's>, Failure> {
         self.waiting.remove(key(widget));
+        if !self.flow.runs_scripts {
+            let exit = self.failed_script(node, "this installation runs no scripts", &[]);
+            return Ok(Err(Box::new(Onward { run: self, exit })));
+        }
         self.evaluated.set(self.evaluated.get() + COST);
         self.has_budget()?;
-        let variables = node.reads.iter();
-        let variables = variables
-            .map(|(name, variable, kind)| (name.to_string(), typed(self.value(variable), *kind)));
+        let names = &self.flow.script_names;
+        let variables = names.reads.iter().map(|(name, variable, kind)| {
+            let value = match variable {
+                Variable::Fact(fact) => kept.facts.get(&**fact).map_or("", String::as_str),
+                other => self.value(other),
+            };
+            (name.to_string(), typed(value, *kind))
+        });
         let given = Given {
             variables: variables.collect(),
-            own: node.own.keys().map(|name| &**name).collect(),
+            own: names.own.keys().map(|name| &**name).collect(),
             answers: &kept.answers,
             now: kept.now,
             seed: kept.seed,
         };
-        let exit = match script::run(&node.code, &given) {
-            Outcome::Asks(ask) => match self.asked(widget, ask, &kept) {
+        let outcome = script::run(&node.code, &given);
+        let exit = match outcome {
+            Outcome::Asks(ask) => match self.asked(widget, ask, &mut kept) {
                 Ok((request, text)) => {
                     let patience = request.patience;
                     self.waiting.set(key(widget), Cow::Owned(text));
@@ -99,10 +119,11 @@ impl<'f, 's> Run<'f, 's> {
     }
 
     /// The question as a call, and what the session keeps until it is answered.
-    fn asked(&self, widget: u16, ask: Ask, kept: &Kept) -> Result<(Request, String), String> {
+    fn asked(&self, widget: u16, ask: Ask, kept: &mut Kept) -> Result<(Request, String), String> {
         if kept.answers.len() >= MAX_SCRIPT_CALLS {
             return Err(format!("it asks more than {MAX_SCRIPT_CALLS} times"));
         }
+        kept.asked = ask.mark();
         let text = serde_json::to_string(kept).map_err(|error| error.to_string())?;
         let held: usize = self
             .waiting
@@ -120,7 +141,7 @@ impl<'f, 's> Run<'f, 's> {
     fn said(&mut self, node: &'f ScriptNode, said: &Said) -> &'f Exit {
         let mut values = Vec::with_capacity(said.set.len());
         for (name, value) in &said.set {
-            let own = node.own.get(name.as_str());
+            let own = self.flow.script_names.own.get(name.as_str());
             let text = own.and_then(|own| own.kind.kept_value(&from_json(value)));
             let Some((own, text)) = own.zip(text) else {
                 let reason = format!("what it sets {name} to is not of the variable's type");
@@ -194,8 +215,9 @@ fn key(widget: u16) -> ValueKey {
     }
 }
 
-fn answer(called: Option<&Called>) -> Answer {
+fn answer(of: u64, called: Option<&Called>) -> Answer {
     let failed = |reason: &str| Answer {
+        of,
         status: 0,
         text: String::new(),
         failed: Some(reason.to_owned()),
@@ -205,6 +227,7 @@ fn answer(called: Option<&Called>) -> Answer {
         Some(Called::Failed(reason)) => failed(reason),
         Some(Called::Answered { status, saved }) => match saved.as_deref() {
             Some([text]) => Answer {
+                of,
                 status: *status,
                 text: text.clone(),
                 failed: None,

@@ -7,18 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rquickjs::context::EvalOptions;
-use rquickjs::{CatchResultExt as _, Context, Ctx, Function, Object, Runtime, Value};
+use rquickjs::{CatchResultExt as _, Context, Ctx, Function, Module, Object, Runtime, Value};
 use serde::{Deserialize, Serialize};
 
 const PRELUDE: &str = include_str!("prelude.js");
+/// What a script is called in errors.
+const FILE: &str = "eval_script";
 /// Memory of one run, in bytes.
-const MEMORY: usize = 16 << 20;
+const MEMORY: usize = 8 << 20;
 /// Stack of one run, in bytes: a thread has two megabytes.
 const STACK: usize = 256 << 10;
 /// How often the interpreter asks whether it may go on; it does so every 10,000 jumps and calls.
-const TURNS: u32 = 500;
+const TURNS: u32 = 300;
 /// Most promises settled in one run.
-const JOBS: u32 = 100_000;
+const JOBS: u32 = 20_000;
 /// Most bytes a script may say of what it did.
 const MAX_SAID: usize = 1 << 20;
 
@@ -40,6 +42,8 @@ pub(crate) struct Given<'a> {
 /// What one question of a script was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Answer {
+    /// The question, by [`Ask::mark`].
+    pub(crate) of: u64,
     /// The HTTP status; 0 without an answer.
     pub(crate) status: u16,
     /// The body.
@@ -71,7 +75,7 @@ pub(crate) struct Said {
 }
 
 /// A question to another system.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Ask {
     pub(crate) method: String,
     pub(crate) url: String,
@@ -130,17 +134,42 @@ pub(crate) fn run(code: &str, given: &Given<'_>) -> Outcome {
     let (Ok(sandbox), Ok(given_text)) = (Sandbox::new(), serde_json::to_string(given)) else {
         return failed("there is no memory for the script");
     };
-    let told = sandbox.context.with(|ctx| tell(&ctx, code, given_text));
+    let is_over = || sandbox.is_over();
+    let told = sandbox
+        .context
+        .with(|ctx| tell(&ctx, code, given_text, is_over));
     if sandbox.is_over() {
         return failed("the script takes too long");
     }
     match told {
         Ok(text) if text.len() > MAX_SAID => failed("the script says too much"),
         Ok(text) => match serde_json::from_str::<State>(&text) {
+            Ok(state) if !asks_the_same(&state, given) => {
+                failed("it asks otherwise when it is run again")
+            }
             Ok(state) => outcome(state, given.answers.len()),
             Err(_) => failed("the script left nothing that can be read"),
         },
         Err(reason) => Outcome::Failed(reason, Vec::new()),
+    }
+}
+
+/// Whether it has asked what it was answered: an answer must not become another question's.
+fn asks_the_same(state: &State, given: &Given<'_>) -> bool {
+    let asked = state.asks.iter().map(Ask::mark);
+    let answered = given.answers.iter().map(|answer| answer.of);
+    state.error.is_some()
+        || answered.len() <= state.asks.len()
+            && asked.zip(answered).all(|(one, other)| one == other)
+}
+
+impl Ask {
+    /// The same for the same question: FNV-1a.
+    pub(crate) fn mark(&self) -> u64 {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        text.bytes().fold(0xCBF2_9CE4_8422_2325, |mark, byte| {
+            (mark ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+        })
     }
 }
 
@@ -163,7 +192,12 @@ fn outcome(mut state: State, answered: usize) -> Outcome {
 }
 
 /// What became of it, as the prelude tells it.
-fn tell(ctx: &Ctx<'_>, code: &str, given: String) -> Result<String, String> {
+fn tell(
+    ctx: &Ctx<'_>,
+    code: &str,
+    given: String,
+    is_over: impl Fn() -> bool,
+) -> Result<String, String> {
     let prelude: Function = ctx.eval(PRELUDE).catch(ctx).map_err(words)?;
     let given = ctx.json_parse(given).catch(ctx).map_err(words)?;
     let handle: Object = prelude
@@ -181,6 +215,9 @@ fn tell(ctx: &Ctx<'_>, code: &str, given: String) -> Result<String, String> {
     let main: Value = ctx.eval(main).catch(ctx).map_err(words)?;
     let () = start.call((main,)).catch(ctx).map_err(words)?;
     for _ in 0..JOBS {
+        if is_over() {
+            break;
+        }
         if !ctx.execute_pending_job() {
             return read.call(()).catch(ctx).map_err(words);
         }
@@ -195,15 +232,13 @@ fn sloppy() -> EvalOptions {
     options
 }
 
-/// What is wrong with a script's grammar, with its line; nothing is run.
+/// What is wrong with a script's grammar, with its line; it is compiled, and nothing of it is run.
 pub(crate) fn mistake(code: &str) -> Option<String> {
     let Ok(sandbox) = Sandbox::new() else {
         return Some("there is no memory to read the script".to_owned());
     };
     sandbox.context.with(|ctx| {
-        // In the first line, so that lines keep their numbers.
-        let wrapped = format!("(async function () {{{code}\n}})");
-        let read = ctx.eval_with_options::<Value, _>(wrapped, sloppy());
+        let read = Module::declare(ctx.clone(), FILE, code);
         read.catch(&ctx).err().map(words)
     })
 }

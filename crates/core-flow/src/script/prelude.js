@@ -5,7 +5,8 @@
   "use strict";
   const state = { done: false, exit: null, error: null, set: {}, log: [], asks: [] };
   const has = Object.prototype.hasOwnProperty;
-  const stringify = JSON.stringify, parse = JSON.parse;
+  const stringify = JSON.stringify, parse = JSON.parse, apply = Reflect.apply;
+  const whole = String.prototype.toWellFormed;
 
   function shown(value) {
     if (typeof value === "string") return value;
@@ -90,16 +91,46 @@
     patch: with_body("PATCH"),
   });
 
+  // One moment, and one zone: UTC. The real clock is not within reach.
   const Given = Date;
-  global.Date = class Date extends Given {
-    constructor(...parts) {
-      if (parts.length === 0) super(given.now);
-      else super(...parts);
-    }
-    static now() {
-      return given.now;
-    }
+  const zoned = /(z|gmt|utc|[+-]\d\d:?\d\d)\s*$/i;
+  const day = /^\s*\d{4}(-\d\d){0,2}\s*$/;
+  function moment(parts) {
+    if (parts.length === 0) return given.now;
+    if (parts.length > 1) return Given.UTC(...parts);
+    const one = parts[0] instanceof Given ? parts[0].getTime() : parts[0];
+    if (typeof one !== "string") return new Given(one).getTime();
+    const read = new Given(one);
+    if (zoned.test(one) || day.test(one)) return read.getTime();
+    return read.getTime() - offset.call(read) * 60000;
+  }
+  const offset = Given.prototype.getTimezoneOffset;
+  const iso = Given.prototype.toISOString;
+  function Moment(...parts) {
+    const at = new Given(moment(new.target ? parts : []));
+    return new.target ? at : String(at);
+  }
+  Moment.prototype = Given.prototype;
+  Object.defineProperty(Given.prototype, "constructor", { value: Moment });
+  Moment.now = () => given.now;
+  Moment.parse = (text) => moment([String(text)]);
+  Moment.UTC = Given.UTC;
+  for (const part of ["FullYear", "Month", "Date", "Day", "Hours", "Minutes", "Seconds", "Milliseconds"]) {
+    Given.prototype["get" + part] = Given.prototype["getUTC" + part];
+    if (part !== "Day") Given.prototype["set" + part] = Given.prototype["setUTC" + part];
+  }
+  Given.prototype.getTimezoneOffset = () => 0;
+  const written = function () {
+    return isNaN(this) ? "Invalid Date" : iso.call(this);
   };
+  for (const name of ["toString", "toLocaleString", "toUTCString"]) Given.prototype[name] = written;
+  for (const name of ["toDateString", "toLocaleDateString"]) {
+    Given.prototype[name] = function () { return written.call(this).slice(0, 10); };
+  }
+  for (const name of ["toTimeString", "toLocaleTimeString"]) {
+    Given.prototype[name] = function () { return written.call(this).slice(11, 19); };
+  }
+  global.Date = Moment;
   let seed = given.seed | 0;
   Math.random = function random() {
     // Mulberry32.
@@ -135,7 +166,8 @@
       }
     },
     read() {
-      return stringify(state);
+      // Half of a pair of surrogates is no text.
+      return stringify(state, (_, value) => (typeof value === "string" ? apply(whole, value, []) : value));
     },
   };
 });

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Answer, Given, Outcome, Said, mistake, run};
+use super::{Answer, Ask, Given, Outcome, Said, mistake, run};
 
 fn with(code: &str, answers: &[Answer]) -> Outcome {
     let variables =
@@ -59,7 +59,8 @@ fn a_script_asks_and_goes_on_with_the_answers() {
         try { await http.post('https://a.example.com/2', { n: first.body.n }, { timeout: 3 }); }
         catch (error) { log(error.message); return 'none'; }
     }";
-    let answer = |text: &str| Answer {
+    let answer = |ask: &Ask, text: &str| Answer {
+        of: ask.mark(),
         status: 200,
         text: text.to_owned(),
         failed: None,
@@ -67,13 +68,14 @@ fn a_script_asks_and_goes_on_with_the_answers() {
     let Outcome::Asks(ask) = with(code, &[]) else {
         panic!()
     };
+    let first = answer(&ask, "{\"n\": 5}");
     assert_eq!(
         (&*ask.method, &*ask.url),
         ("GET", "https://a.example.com/1")
     );
     assert_eq!(ask.headers, [("X-A".to_owned(), "1".to_owned())]);
     assert_eq!(ask.credential.as_deref(), Some("shop"));
-    let Outcome::Asks(ask) = with(code, &[answer("{\"n\": 5}")]) else {
+    let Outcome::Asks(ask) = with(code, std::slice::from_ref(&first)) else {
         panic!()
     };
     assert_eq!(
@@ -81,12 +83,18 @@ fn a_script_asks_and_goes_on_with_the_answers() {
         ("POST", Some("{\"n\":5}"), true)
     );
     assert_eq!(ask.timeout, Some(3.0));
+    // An answer to another question is none to this.
+    let Outcome::Failed(reason, _) = with(code, &[answer(&ask, "{}")]) else {
+        panic!()
+    };
+    assert!(reason.contains("asks otherwise"), "{reason}");
     let silent = Answer {
+        of: ask.mark(),
         status: 0,
         text: String::new(),
         failed: Some("timed out".to_owned()),
     };
-    let Outcome::Done(said) = with(code, &[answer("{\"n\": 5}"), silent]) else {
+    let Outcome::Done(said) = with(code, &[first, silent]) else {
         panic!()
     };
     assert_eq!(
@@ -99,6 +107,8 @@ fn a_script_asks_and_goes_on_with_the_answers() {
 fn time_and_chance_are_given() {
     let code = "function main() { set('items', [Date.now(), new Date().toISOString(),
         new Date(0).getTime(), new Date() instanceof Date, Math.random(), Math.random(),
+        new Date(2026, 10, 22, 17).getHours(), new Date('2026-11-22T17:00').getTimezoneOffset(),
+        Object.getPrototypeOf(Date).now === undefined, new Date('2026-11-22T17:00').toISOString(),
         typeof WeakRef, typeof performance, typeof require, typeof fetch, typeof setTimeout]); }";
     let (first, second) = (done(code).set, done(code).set);
     assert_eq!(first, second);
@@ -106,7 +116,12 @@ fn time_and_chance_are_given() {
     assert_eq!(items[0], 1_795_370_000_000_i64);
     assert_eq!(items[1], "2026-11-22T17:53:20.000Z");
     assert_eq!((&items[2], &items[3]), (&json!(0), &json!(true)));
-    for name in 6..11 {
+    assert_eq!(
+        (&items[6], &items[7], &items[8]),
+        (&json!(17), &json!(0), &json!(true))
+    );
+    assert_eq!(items[9], "2026-11-22T17:00:00.000Z");
+    for name in 10..15 {
         assert_eq!(items[name], "undefined");
     }
 }
@@ -131,6 +146,7 @@ fn hostile_scripts_end_within_their_budget() {
         "JSON.stringify = () => '{}'; function main() { set('count', 1n); }",
         "function main() { throw { toString() { for (;;) ; } }; }",
         "import x from 'fs'; function main() {}",
+        "for (let n = 0; n < 2000; n++) Promise.resolve().then(() => { for (;;) ; }); function main() {}",
         "function other() {}",
         "",
     ] {
@@ -155,4 +171,21 @@ fn mistakes_have_their_line() {
     assert!(wrong.contains("line 2"), "{wrong}");
     let thrown = failed("function main() {\n  nobody();\n}");
     assert!(thrown.contains("nobody"), "{thrown}");
+}
+
+#[test]
+fn half_a_pair_of_surrogates_is_mended() {
+    let said = done(
+        "function main() { set('items', ['x\u{1F600}'.slice(0, 2)]); log('y'.repeat(499) + '\u{1F600}'); }",
+    );
+    assert_eq!(said.set["flow.items"][0], "x\u{FFFD}");
+    assert_eq!(said.log.len(), 1);
+}
+
+#[test]
+fn looking_for_mistakes_runs_nothing() {
+    let escape = "}); for (;;) ; (async function () {";
+    let wrong = mistake(escape).unwrap_or_default();
+    assert!(wrong.contains("line 1"), "{wrong}");
+    assert_eq!(mistake("for (;;) ; function main() {}"), None);
 }

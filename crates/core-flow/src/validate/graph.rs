@@ -19,6 +19,8 @@ pub(super) enum Needs {
     Failure,
     /// Another system answers, or does not.
     Answer,
+    /// A script ends, which may have asked.
+    Script,
     /// Time passes.
     Time,
     /// The customer writes.
@@ -59,7 +61,16 @@ pub(super) fn check(definition: &Definition, scope: &Scope<'_>, problems: &mut V
         ));
         return;
     }
-    if let Some(cycle) = cycle(&roads, |needs| needs <= Needs::Time) {
+    if let Some(cycle) = cycle(&roads, |needs| needs <= Needs::Script) {
+        let names: Vec<&str> = cycle.iter().map(|position| name(*position)).collect();
+        problems.push(Problem::warning(
+            names[0],
+            "exits",
+            format!("only a script ends this loop: {} → {}", names.join(" → "), names[0]),
+            "put a collect_input into the loop, or be sure that it ends: after 100 scripts and calls \
+             without a word of the customer the flow is given up",
+        ));
+    } else if let Some(cycle) = cycle(&roads, |needs| needs <= Needs::Time) {
         let names: Vec<&str> = cycle.iter().map(|position| name(*position)).collect();
         problems.push(Problem::warning(
             names[0],
@@ -82,6 +93,7 @@ fn roads_of(widget: &Widget, scope: &Scope<'_>) -> Vec<Road> {
         (Settings::CollectInput(_) | Settings::Wait(_), _) => Needs::Customer,
         (Settings::SendMedia(_) | Settings::SendTemplate(_), "failed") => Needs::Failure,
         (Settings::HttpCall(_), _) => Needs::Answer,
+        (Settings::Script(_), _) => Needs::Script,
         _ => Needs::Nothing,
     };
     let lead = |(exit, target): &(String, Option<String>)| {

@@ -22,11 +22,14 @@ impl Checker<'_, '_> {
             let message = "there is no function main";
             self.error("code", message, "write async function main() { … }");
         }
-        for name in named(&code, "get") {
-            self.known(&code, name, false);
-        }
-        for name in named(&code, "set") {
-            self.known(&code, name, true);
+        for (function, to_set) in [("get", false), ("set", true)] {
+            let (names, computed) = named(&code, function);
+            for name in names {
+                self.known(&code, name, to_set);
+            }
+            if computed {
+                self.scope.may_use_all(to_set);
+            }
         }
         self.own_exits(&settings.exits);
     }
@@ -80,28 +83,31 @@ impl Checker<'_, '_> {
     }
 }
 
-/// Texts that stand as they are in `get("…")`, not in `http.get("…")`.
-fn named<'c>(code: &'c str, function: &str) -> Vec<&'c str> {
-    let mut found = Vec::new();
+/// Texts that stand as they are in `get("…")`, not in `http.get("…")`; and whether some call names what
+/// it computes.
+fn named<'c>(code: &'c str, function: &str) -> (Vec<&'c str>, bool) {
+    let (mut found, mut computed) = (Vec::new(), false);
     let call = format!("{function}(");
     for (at, _) in code.match_indices(&call) {
         let before = code[..at].chars().next_back();
         if before.is_some_and(|c| c.is_alphanumeric() || "._$".contains(c)) {
             continue;
         }
-        let rest = code[at + call.len()..].trim_start();
-        let quote = rest.chars().next().filter(|c| "\"'`".contains(*c));
-        let Some(quote) = quote else { continue };
-        let inside = &rest[1..];
-        let Some(end) = inside.find(quote) else {
-            continue;
-        };
-        let whole = inside[end + 1..].trim_start().starts_with([',', ')']);
-        if whole && !inside[..end].contains(['$', '\\', '\n']) {
-            found.push(&inside[..end]);
+        match literal(&code[at + call.len()..]) {
+            Some(name) => found.push(name),
+            None => computed = true,
         }
     }
-    found
+    (found, computed)
+}
+
+/// The text that an argument is, if it is one as it stands.
+fn literal(argument: &str) -> Option<&str> {
+    let argument = argument.trim_start();
+    let quote = argument.chars().next().filter(|c| "\"'`".contains(*c))?;
+    let (inside, behind) = argument[1..].split_once(quote)?;
+    let whole = behind.trim_start().starts_with([',', ')']);
+    (whole && !inside.contains(['$', '\\', '\n'])).then_some(inside)
 }
 
 #[cfg(test)]
@@ -184,7 +190,7 @@ mod tests {
             "\"failed\":\"Say\",\"many\"",
             "\"failed\":\"Reckon\",\"many\"",
             "Reckon.exits",
-            "a loop without a question",
+            "only a script ends this loop",
         ),
     ];
 

@@ -2,6 +2,8 @@
 //! after the customer's last one (`whatsapp-cloud-api.md` 3.8; error 131047 afterwards), and a flow
 //! lets time pass where nobody answers.
 
+use std::collections::BTreeSet;
+
 use super::graph::{Needs, Road};
 use crate::definition::{Definition, Settings};
 use crate::problem::Problem;
@@ -46,7 +48,10 @@ pub(super) fn check(
 
 /// The longest time, in seconds, since the customer's last message when a widget is reached.
 fn silence(definition: &Definition, roads: &[Vec<Road>], reached: &[bool]) -> Vec<u64> {
-    let passes = |road: &&Road| road.needs <= Needs::Time;
+    // No time passes in a loop of scripts: the way back is left out.
+    let back = scripts_back(roads);
+    let passes =
+        |road: &&Road| road.needs <= Needs::Time && !back.contains(&std::ptr::from_ref(*road));
     let from = || (0..roads.len()).filter(|widget| reached[*widget]);
     let mut incoming = vec![0_usize; roads.len()];
     for road in from().flat_map(|widget| &roads[widget]).filter(passes) {
@@ -79,4 +84,25 @@ fn silence(definition: &Definition, roads: &[Vec<Road>], reached: &[bool]) -> Ve
         }
     }
     silent
+}
+
+/// Roads out of scripts that come back to them without time or the customer.
+fn scripts_back(roads: &[Vec<Road>]) -> BTreeSet<*const Road> {
+    let mut back = BTreeSet::new();
+    for (script, own) in roads.iter().enumerate() {
+        let of_script = own.iter().filter(|road| road.needs == Needs::Script);
+        for road in of_script {
+            let (mut seen, mut open) = (vec![false; roads.len()], vec![road.to]);
+            while let Some(at) = open.pop() {
+                if !std::mem::replace(&mut seen[at], true) {
+                    let on = roads[at].iter().filter(|road| road.needs <= Needs::Script);
+                    open.extend(on.map(|road| road.to));
+                }
+            }
+            if seen[script] {
+                back.insert(std::ptr::from_ref(road));
+            }
+        }
+    }
+    back
 }

@@ -25,6 +25,7 @@ pub(super) async fn start(
         Role::FlowRunner => {
             let config = svc_flow_runner::Config {
                 compiled_versions: settings.number_as("flow_runner.compiled_versions")?,
+                scripts: settings.flag("flow_runner.scripts"),
                 private_hosts: words(settings.text_opt("flow_runner.private_hosts")),
             };
             svc_flow_runner::start(config, context).await

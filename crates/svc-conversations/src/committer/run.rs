@@ -122,7 +122,7 @@ impl Writer {
             .map(|waiting| (&waiting.decision.conversation, &waiting.step))
             .collect();
         lib_platform::failpoint!("conversations.step");
-        let results = match self.flows.advance(&wanted, batch.now).await {
+        let mut results = match self.flows.advance(&wanted, batch.now).await {
             Ok(results) => results,
             Err(status) => {
                 tracing::warn!(code = ?status.code(), steps = paused.len(), "the flow-runner does not answer");
@@ -132,10 +132,13 @@ impl Writer {
                 return Ok(());
             }
         };
-        for (waiting, mut result) in paused.into_iter().zip(results) {
-            let number = &waiting.decision.conversation.number_id;
-            let outcome = &mut result.outcome;
-            if let Err(status) = self.templates.prepare_step(number, outcome).await {
+        let numbers = paused
+            .iter()
+            .map(|waiting| &waiting.decision.conversation.number_id);
+        let outcomes = results.iter_mut().map(|result| &mut result.outcome);
+        let prepared = self.templates.prepare_steps(numbers.zip(outcomes)).await;
+        for ((waiting, result), prepared) in paused.into_iter().zip(results).zip(prepared) {
+            if let Err(status) = prepared {
                 tracing::warn!(code = ?status.code(), "templates cannot be prepared");
                 put_off(batch, &waiting, "templates cannot be prepared now");
                 continue;

@@ -40,7 +40,8 @@ impl Guard {
         }
     }
 
-    fn is_named(&self, host: &str) -> bool {
+    /// Whether an operator has named a host.
+    pub(crate) fn is_named(&self, host: &str) -> bool {
         self.0.contains(&host.to_ascii_lowercase())
     }
 }

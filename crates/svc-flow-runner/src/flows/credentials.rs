@@ -83,11 +83,11 @@ fn checked(given: pb::Credential) -> Result<CredentialRow, Refusal> {
         return Err(Refusal::invalid("credential.hosts", message));
     }
     let is_host = |host: &String| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:".contains(&byte);
         (1..=253).contains(&host.len()) && host.bytes().all(plain)
     };
     if let Some(at) = given.hosts.iter().position(|host| !is_host(host)) {
-        let message = "write a host alone, such as shop.example.com, without scheme and port";
+        let message = "write a host alone, such as shop.example.com, or with a port other than 443";
         return Err(Refusal::invalid(format!("credential.hosts[{at}]"), message));
     }
     let secret = given.secret.ok_or_else(|| {
@@ -154,8 +154,13 @@ fn secret_of(secret: Wire) -> Result<Secret, Refusal> {
             needed("oauth_client.client_id", &client.client_id)?;
             needed("oauth_client.client_secret", &client.client_secret)?;
             let url = client.token_url.parse::<reqwest::Url>();
-            if !url.is_ok_and(|url| ["https", "http"].contains(&url.scheme())) {
-                let message = "is not the address of a web service";
+            let plain = |url: &reqwest::Url| {
+                ["https", "http"].contains(&url.scheme())
+                    && url.username().is_empty()
+                    && url.password().is_none()
+            };
+            if !url.is_ok_and(|url| plain(&url)) {
+                let message = "is not the address of a web service, without user and password";
                 return Err(Refusal::invalid(
                     "credential.oauth_client.token_url",
                     message,

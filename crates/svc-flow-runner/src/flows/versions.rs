@@ -81,6 +81,7 @@ impl Flows {
         }
         row.published_version += 1;
         let compiled = compiled(&read(&wanted.definition)?, row.published_version)?;
+        let compiled = self.allowed(compiled)?;
         let version = VersionRow {
             version: row.published_version,
             // Of no draft: publishing the draft afterwards makes a version of it.

@@ -1,7 +1,7 @@
 //! `FlowRunnerService` over real gRPC: steps, versions, failures of one step among others, and a
 //! road that needs no database.
 
-use crate::support::{GUIDE, Server, now, publish, refused, step, taken, text, update};
+use crate::support::{GUIDE, Server, create, now, publish, refused, step, taken, text, update};
 use lib_proto::common::content::Content as Said;
 use lib_proto::flow_runner as pb;
 use lib_storage::sql;
@@ -9,6 +9,7 @@ use lib_testkit::servers::PostgresServer;
 use lib_testkit::{Place, SERVICE, eventually};
 use pb::flow_effect::Effect;
 use pb::step_failure::Kind;
+use serde_json::json;
 use tonic::Code;
 
 lib_testkit::on_both_engines! {
@@ -16,6 +17,7 @@ lib_testkit::on_both_engines! {
     sessions_stay_on_their_version_and_new_ones_take_the_newest,
     a_step_that_fails_fails_alone,
     known_flows_need_no_database_and_unknown_ones_wait_for_it,
+    scripts_run_only_where_they_are_allowed,
 }
 
 async fn the_guide_is_played_over_the_wire(place: &Place) {
@@ -233,4 +235,63 @@ async fn what_one_replica_publishes_the_other_starts() {
     eventually(async || (version(&other).await == 2).then_some(())).await;
     one.stop().await;
     other.stop().await;
+}
+
+async fn scripts_run_only_where_they_are_allowed(place: &Place) {
+    let flow = |code: &str| {
+        json!({
+            "format": 1, "name": "f", "start": "Start",
+            "widgets": [
+                {"name": "Start", "type": "start", "exits": {"next": "Twice"}},
+                {"name": "Twice", "type": "script", "settings": {"code": code},
+                    "exits": {"next": "End", "failed": "End"}},
+                {"name": "End", "type": "end"}
+            ]
+        })
+        .to_string()
+    };
+    let path = async |server: &Server, id: &str| {
+        let result = server.advance(vec![step(id, b"", "Hello")]).await.remove(0);
+        taken(result).path
+    };
+    let server = Server::start(place).await;
+    server
+        .publish("f", &flow("function main() { return 2 }"))
+        .await;
+    let mut flows = server.flows("red");
+    let changed = update("f", &flow("function main() { return 3 }"), "");
+    flows.update_flow(changed).await.unwrap();
+    flows.publish_flow(publish("f")).await.unwrap();
+    // Without an end: stopped by its limits, and its session goes on.
+    server
+        .publish("g", &flow("function main() { for (;;); }"))
+        .await;
+    assert_eq!(path(&server, "f").await[1], "Twice/next");
+    assert_eq!(path(&server, "g").await[1], "Twice/failed");
+    server.stop().await;
+
+    let server = Server::start_with(place, false).await;
+    assert_eq!(path(&server, "f").await[1], "Twice/failed");
+    let mut flows = server.flows("red");
+    let draft = flow("function main() {}");
+    flows.create_flow(create("h", &draft)).await.unwrap();
+    let refusals = [
+        flows.publish_flow(publish("h")).await.unwrap_err(),
+        flows
+            .roll_back_flow(pb::RollBackFlowRequest {
+                id: "f".into(),
+                version: 1,
+                note: String::new(),
+            })
+            .await
+            .unwrap_err(),
+    ];
+    for refusal in refusals {
+        assert_eq!(refusal.code(), Code::FailedPrecondition);
+        assert!(
+            refusal.message().contains("flow_runner.scripts"),
+            "{refusal:?}"
+        );
+    }
+    server.stop().await;
 }

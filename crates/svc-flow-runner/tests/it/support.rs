@@ -25,9 +25,15 @@ pub(crate) fn now() -> Timestamp {
 impl Server {
     /// Starts on the data in `place`.
     pub(crate) async fn start(place: &Place) -> Self {
+        Self::start_with(place, true).await
+    }
+
+    /// Starts on the data in `place`, with scripts allowed or not.
+    pub(crate) async fn start_with(place: &Place, scripts: bool) -> Self {
         let context = place.context(&Clock::virtual_at(now()), NOWHERE);
         let config = svc_flow_runner::Config {
             private_hosts: vec!["127.0.0.1".to_owned()],
+            scripts,
             ..svc_flow_runner::Config::default()
         };
         let parts = svc_flow_runner::start(config, context.clone());

@@ -206,6 +206,18 @@ pub(super) fn work() -> Vec<Key> {
         for_roles(
             &["flow-runner"],
             optional(
+                "flow_runner.scripts",
+                Kind::Bool,
+                Some("false"),
+                "false",
+                "Let flows run scripts. They are held to limits, but run in the flow-runner itself, and not \
+                 all that an interpreter can be asked passes a limit: for installations whose flow \
+                 authors are trusted.",
+            ),
+        ),
+        for_roles(
+            &["flow-runner"],
+            optional(
                 "flow_runner.private_hosts",
                 Kind::Text {
                     form: "hosts with commas between them, such as `crm.internal, 10.0.0.5`",
