@@ -340,7 +340,7 @@ pub const NOT_RUN: [NotRun; 21] = [
     ),
     not_run(
         "E38",
-        "one tenant's flood beside another's: a run has one tenant",
+        "one tenant's flood beside another's: both tenants of `neighbours` are as busy",
         &[],
     ),
     not_run(
