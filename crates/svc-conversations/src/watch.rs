@@ -138,11 +138,16 @@ impl Follower {
     }
 
     async fn stored(&mut self) -> Result<Vec<pb::LogEntry>, Refusal> {
+        // Up to here everything has been looked at, whoever it belongs to.
+        let head = log::head(&self.database).await?;
         let found = log::after(&self.database, self.position, &self.filter, PAGE).await?;
         if let Some((position, _)) = found.last() {
             self.position = *position;
         }
         self.behind = found.len() == PAGE;
+        if !self.behind {
+            self.position = self.position.max(head);
+        }
         let entries = found
             .iter()
             .map(|(position, entry)| convert::entry(entry, *position))

@@ -132,7 +132,8 @@ impl Neighbour {
         let began = Instant::now();
         loop {
             let mut reader = reader(run)?;
-            let stores = reader.read().await?;
+            let read = tokio::time::timeout(PATIENCE, reader.read()).await;
+            let stores = read.context("the second tenant's stores do not answer")??;
             let found = checker::check(&self.entries(), &stores, &Facts::default());
             let quiet = run.graph.telling() == 0 && self.meta.in_flight() == 0;
             if (found.is_empty() && quiet) || began.elapsed() > PATIENCE {

@@ -1,5 +1,7 @@
 //! Lists, search, and following the log.
 
+use std::time::Duration;
+
 use lib_proto::conversations as pb;
 use lib_testkit::SERVICE;
 use tonic::Code;
@@ -156,7 +158,22 @@ async fn following_goes_on_where_it_stopped() {
     world
         .receive(vec![world.message("n2", "w3", "16505553333", content)])
         .await;
-    assert_eq!(other.next().await.tenant_id, "other");
+    let theirs = other.next().await;
+    assert_eq!(theirs.tenant_id, "other");
+    // They wrote last, and nobody writes any more: who has seen all of its own is told so.
+    let whole = world.people("ada").watch(pb::WatchRequest::default()).await;
+    let mut whole = whole.unwrap().into_inner();
+    let told = async {
+        loop {
+            let answer = whole.message().await.unwrap().unwrap();
+            if answer.entries.is_empty() {
+                break answer.head;
+            }
+        }
+    };
+    let head = tokio::time::timeout(Duration::from_secs(60), told).await;
+    let number = |cursor: &str| cursor.parse::<u64>().unwrap();
+    assert!(number(&head.expect("told")) >= number(&theirs.cursor));
     let bad = pb::WatchRequest {
         cursor: "999999".to_owned(),
         ..pb::WatchRequest::default()
