@@ -30,8 +30,8 @@ mod template;
 pub(crate) use self::call::{Body, Call, Template};
 pub(crate) use self::condition::{is_below_zero, number};
 pub(crate) use self::node::{
-    Assigned, Assignments, Exit, Message, Node, Pause, Question, Rule, Segment, Source, Switch,
-    Test, Text, Ways,
+    Assigned, Assignments, Exit, Message, Node, OwnPlace, Pause, Question, Rule, Segment, Source,
+    Switch, Test, Text, Ways,
 };
 use self::question::action;
 pub(crate) use self::question::{body_limit, choice_keys};

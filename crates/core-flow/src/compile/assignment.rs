@@ -1,11 +1,11 @@
 //! Assignments made ready to run.
 
-use super::{Assigned, Assignments, Compiler, Source, Text};
+use super::{Assigned, Assignments, Compiler, OwnPlace, Source, Text};
 use crate::definition::{SetVariables, VariableType, Widget};
 use crate::expression::Kind;
-use crate::interpolation::{Piece, pieces, single};
+use crate::interpolation::{Piece, Placeholder, pieces, single};
 use crate::problem::Problem;
-use crate::scope::{OWN, ValueField, ValueKey};
+use crate::scope::{OWN, Unresolved, ValueField, ValueKey};
 
 impl Compiler<'_> {
     pub(super) fn assignments(
@@ -15,38 +15,49 @@ impl Compiler<'_> {
     ) -> Result<Assignments, Problem> {
         let set = settings.set.iter().enumerate().map(|(index, assignment)| {
             let field = |part: &str| format!("settings.set[{index}].{part}");
-            let place = single(&assignment.variable).map_err(|message| {
-                let remedy = "write {{flow.name}}";
-                Problem::error(&widget.name, field("variable"), message, remedy)
-            })?;
-            let position = self.scope.to_set(place).map_err(|error| {
-                Problem::error(&widget.name, field("variable"), error.message, error.remedy)
-            })?;
+            let place = self.place_of(widget, &field("variable"), &assignment.variable)?;
             let from = match (&assignment.expression, &assignment.value) {
                 (Some(source), _) => {
                     Source::Expression(self.expression(widget, &field("expression"), source)?)
                 }
-                (None, Some(text)) => {
-                    let kind = self.scope.own_type(position);
-                    self.source(widget, &field("value"), (text, kind))?
-                }
+                (None, Some(text)) => self.source(widget, &field("value"), (text, place.kind))?,
                 (None, None) => Source::Text(Text(Box::default())),
             };
-            Ok(Assigned {
-                key: ValueKey {
-                    position,
-                    field: ValueField::Own,
-                },
-                name: format!("{OWN}.{}", place.field).into(),
-                kind: self.scope.own_type(position),
-                masked: self.scope.is_masked(position),
-                from,
-            })
+            Ok(Assigned { place, from })
         });
         Ok(Assignments {
             set: set.collect::<Result<_, Problem>>()?,
             next: self.exit(widget, "next")?,
             failed: Some(self.exit(widget, "failed")?).filter(|exit| exit.target.is_some()),
+        })
+    }
+
+    /// The own variable that `text` names, such as `{{flow.count}}`.
+    pub(super) fn place_of(
+        &self,
+        widget: &Widget,
+        field: &str,
+        text: &str,
+    ) -> Result<OwnPlace, Problem> {
+        let named = single(text).map_err(|message| {
+            let remedy = "write {{flow.name}}";
+            Problem::error(&widget.name, field, message, remedy)
+        })?;
+        self.own_place(named)
+            .map_err(|error| Problem::error(&widget.name, field, error.message, error.remedy))
+    }
+
+    /// Where an own variable is kept, and how.
+    pub(super) fn own_place(&self, named: Placeholder<'_>) -> Result<OwnPlace, Unresolved> {
+        let position = self.scope.to_set(named)?;
+        Ok(OwnPlace {
+            key: ValueKey {
+                position,
+                field: ValueField::Own,
+            },
+            name: format!("{OWN}.{}", named.field).into(),
+            kind: self.scope.own_type(position),
+            masked: self.scope.is_masked(position),
         })
     }
 

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Compiler, Exit, Segment, Text};
-use crate::definition::{HttpCall, Method, VariableType, Widget};
+use super::{Compiler, Exit, OwnPlace, Segment, Text};
+use crate::definition::{HttpCall, Method, Widget};
 use crate::expression::{Expression, Kind};
-use crate::interpolation::single;
 use crate::problem::Problem;
-use crate::scope::{OWN, ValueField, ValueKey};
+use crate::scope::ValueField;
 
 /// An HTTP Call widget.
 #[derive(Debug)]
@@ -54,12 +53,7 @@ pub(crate) enum Template {
 /// What is kept of an answer in one variable.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    pub(crate) key: ValueKey,
-    /// `flow.price`.
-    pub(crate) name: Box<str>,
-    pub(crate) kind: VariableType,
-    /// Whether its value is kept out of the record.
-    pub(crate) masked: bool,
+    pub(crate) place: OwnPlace,
     pub(crate) from: Expression,
 }
 
@@ -131,13 +125,7 @@ impl Compiler<'_> {
     fn savings(&mut self, widget: &Widget, settings: &HttpCall) -> Result<Box<[Kept]>, Problem> {
         let save = settings.save.iter().enumerate().map(|(at, saving)| {
             let field = |part: &str| format!("settings.save[{at}].{part}");
-            let place = single(&saving.variable).map_err(|message| {
-                let remedy = "write {{flow.name}}";
-                Problem::error(&widget.name, field("variable"), message, remedy)
-            })?;
-            let position = self.scope.to_set(place).map_err(|error| {
-                Problem::error(&widget.name, field("variable"), error.message, error.remedy)
-            })?;
+            let place = self.place_of(widget, &field("variable"), &saving.variable)?;
             let from = self
                 .scope
                 .of_response(|scope| Expression::compile(&saving.expression, scope));
@@ -149,16 +137,7 @@ impl Compiler<'_> {
                     wrong.remedy,
                 )
             })?;
-            Ok(Kept {
-                key: ValueKey {
-                    position,
-                    field: ValueField::Own,
-                },
-                name: format!("{OWN}.{}", place.field).into(),
-                kind: self.scope.own_type(position),
-                masked: self.scope.is_masked(position),
-                from,
-            })
+            Ok(Kept { place, from })
         });
         save.collect()
     }

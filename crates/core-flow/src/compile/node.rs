@@ -167,15 +167,21 @@ pub(crate) struct Assignments {
     pub(crate) failed: Option<Exit>,
 }
 
-/// What one variable is set to.
+/// One of the flow's own variables, to be set.
 #[derive(Debug)]
-pub(crate) struct Assigned {
+pub(crate) struct OwnPlace {
     pub(crate) key: ValueKey,
     /// `flow.count`.
     pub(crate) name: Box<str>,
     pub(crate) kind: VariableType,
     /// Whether its value is kept out of the record.
     pub(crate) masked: bool,
+}
+
+/// What one variable is set to.
+#[derive(Debug)]
+pub(crate) struct Assigned {
+    pub(crate) place: OwnPlace,
     pub(crate) from: Source,
 }
 

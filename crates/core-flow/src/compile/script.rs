@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Compiler, Exit};
-use crate::definition::{Definition, Script, Settings, VariableType, Widget};
+use super::{Compiler, Exit, OwnPlace};
+use crate::definition::{Definition, Script, Settings, Widget};
 use crate::expression::Kind;
 use crate::interpolation::Placeholder;
 use crate::problem::Problem;
-use crate::scope::{FACTS, OWN, ValueField, ValueKey, Variable};
+use crate::scope::{FACTS, OWN, ValueField, Variable};
 
 /// A Script widget.
 #[derive(Debug)]
@@ -30,15 +30,6 @@ pub(crate) struct ScriptNames {
     pub(crate) reads: Box<[(Box<str>, Variable, Kind)]>,
     /// What may be set, by full name.
     pub(crate) own: BTreeMap<Box<str>, OwnPlace>,
-}
-
-/// One of the flow's own variables.
-#[derive(Debug)]
-pub(crate) struct OwnPlace {
-    pub(crate) key: ValueKey,
-    pub(crate) kind: VariableType,
-    /// Whether its value is kept out of the record.
-    pub(crate) masked: bool,
 }
 
 impl Compiler<'_> {
@@ -85,16 +76,8 @@ impl Compiler<'_> {
         let own = names.iter().filter(|(group, _)| group == OWN);
         let own = own.filter_map(|(_, field)| {
             let place = Placeholder { scope: OWN, field };
-            let position = self.scope.to_set(place).ok()?;
-            let own = OwnPlace {
-                key: ValueKey {
-                    position,
-                    field: ValueField::Own,
-                },
-                kind: self.scope.own_type(position),
-                masked: self.scope.is_masked(position),
-            };
-            Some((format!("{OWN}.{field}").into(), own))
+            let own = self.own_place(place).ok()?;
+            Some((own.name.clone(), own))
         });
         ScriptNames {
             own: own.collect(),

@@ -150,12 +150,12 @@ impl Answered {
 
     fn kept(&self, call: &Call) -> Option<Vec<String>> {
         let all = call.save.iter().map(|kept| {
-            let value = self.saved.get(&*kept.name).map_or("", String::as_str);
+            let value = self.saved.get(&*kept.place.name).map_or("", String::as_str);
             // A value is read again: the version played may have another type for it.
             if value.is_empty() {
                 Some(String::new())
             } else {
-                kept.kind.literal(value)
+                kept.place.kind.literal(value)
             }
         });
         all.collect()
@@ -201,7 +201,7 @@ impl Answered {
         Self {
             status: Some(status),
             saved: saved
-                .map(|(kept, value)| (kept.name.to_string(), value.clone()))
+                .map(|(kept, value)| (kept.place.name.to_string(), value.clone()))
                 .collect(),
             ..Self::default()
         }

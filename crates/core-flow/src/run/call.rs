@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Halt, MASK, MAX_HELD, Onward, Run};
+use super::{Halt, Onward, Run};
 use crate::compile::{Body, Call, CompiledFlow, Node, Segment, Template, Text};
 use crate::expression::Kind;
 use crate::limits::{MAX_CALL_BODY, MAX_SCRIPT_ANSWER, MAX_URL};
@@ -32,7 +32,7 @@ impl<'f, 's> Run<'f, 's> {
                 self.keep_status(call, Some(*status));
                 let saved = saved.as_ref().filter(|_| (200..300).contains(status));
                 match saved {
-                    Some(saved) if self.keep_all(call, saved) => &call.next,
+                    Some(saved) if self.keep_saved(call, saved) => &call.next,
                     _ => &call.failed,
                 }
             }
@@ -66,34 +66,17 @@ impl<'f, 's> Run<'f, 's> {
     }
 
     /// Keeps everything, or nothing when there is no room for it.
-    fn keep_all(&mut self, call: &Call, saved: &[String]) -> bool {
+    fn keep_saved(&mut self, call: &Call, saved: &[String]) -> bool {
         if saved.len() != call.save.len() {
             return false;
         }
-        let before = self.waiting.variables.clone();
-        for (kept, value) in call.save.iter().zip(saved) {
-            self.waiting.set(kept.key, Cow::Owned(value.clone()));
-        }
-        let held: usize = self
-            .waiting
-            .variables
-            .iter()
-            .map(|(_, held)| held.len())
-            .sum();
-        if held > MAX_HELD {
-            self.waiting.variables = before;
+        let values = call.save.iter().zip(saved);
+        let values = values.map(|(kept, value)| (kept.place.key, value.clone()));
+        if !self.keep_all(values) {
             return false;
         }
         for (kept, value) in call.save.iter().zip(saved) {
-            let told = if kept.masked && !value.is_empty() {
-                MASK
-            } else {
-                value
-            };
-            self.effect(Action::SetVariable {
-                name: kept.name.to_string(),
-                value: told.to_owned(),
-            });
+            self.tell(&kept.place, value.clone());
         }
         true
     }
@@ -225,7 +208,7 @@ pub fn read_answer(flow: &CompiledFlow, widget: u16, status: u16, body: &[u8]) -
     };
     let saved = call.save.iter().map(|kept| {
         let value = kept.from.value(value)?;
-        kept.kind.kept_value(&value)
+        kept.place.kind.kept_value(&value)
     });
     Called::Answered {
         status,

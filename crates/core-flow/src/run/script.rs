@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::call::typed;
-use super::{Halt, MASK, MAX_HELD, Onward, Run, spread};
+use super::{Halt, MAX_HELD, Onward, Run, spread};
 use crate::compile::{Exit, ScriptNode};
 use crate::definition::Method;
 use crate::expression::from_json;
@@ -125,13 +125,7 @@ impl<'f, 's> Run<'f, 's> {
         }
         kept.asked = ask.mark();
         let text = serde_json::to_string(kept).map_err(|error| error.to_string())?;
-        let held: usize = self
-            .waiting
-            .variables
-            .iter()
-            .map(|(_, held)| held.len())
-            .sum();
-        if text.len() > MAX_ANSWERS || held + text.len() > MAX_HELD {
+        if text.len() > MAX_ANSWERS || self.held() + text.len() > MAX_HELD {
             return Err("the answers it has had are too large to be kept".to_owned());
         }
         Ok((request(widget, ask)?, text))
@@ -147,36 +141,19 @@ impl<'f, 's> Run<'f, 's> {
                 let reason = format!("what it sets {name} to is not of the variable's type");
                 return self.failed_script(node, &reason, &said.log);
             };
-            values.push((name, own, text));
+            values.push((own, text));
         }
-        let before = self.waiting.variables.clone();
         let value = said.exit.as_deref().unwrap_or_default();
         let own_value = ValueKey {
             position: node.position,
             field: ValueField::Value,
         };
-        self.waiting.set(own_value, Cow::Owned(value.to_owned()));
-        for (_, own, text) in &values {
-            self.waiting.set(own.key, Cow::Owned(text.clone()));
-        }
-        let held: usize = self
-            .waiting
-            .variables
-            .iter()
-            .map(|(_, held)| held.len())
-            .sum();
-        if held > MAX_HELD {
-            self.waiting.variables = before;
+        let set = values.iter().map(|(own, text)| (own.key, text.clone()));
+        if !self.keep_all(set.chain([(own_value, value.to_owned())])) {
             return self.failed_script(node, "what it sets is too large to be kept", &said.log);
         }
-        for (name, own, text) in values {
-            let told = if own.masked && !text.is_empty() {
-                MASK.to_owned()
-            } else {
-                text
-            };
-            let name = name.clone();
-            self.effect(Action::SetVariable { name, value: told });
+        for (own, text) in values {
+            self.tell(own, text);
         }
         self.note(node, "value", value);
         self.note(node, "log", &said.log.join("\n"));

@@ -4,7 +4,7 @@ use super::settings::Checker;
 use super::variables::takes;
 use crate::definition::{Header, HttpCall, Method, Saving};
 use crate::expression::check;
-use crate::interpolation::{Piece, pieces, single};
+use crate::interpolation::{Piece, pieces};
 use crate::limits::{
     MAX_ASSIGNMENTS, MAX_CALL, MAX_CALL_BODY, MAX_CALL_RETRIES, MAX_HEADERS, MAX_URL,
 };
@@ -156,19 +156,7 @@ impl Checker<'_, '_> {
     }
 
     fn saving(&mut self, place: &str, saving: &Saving) {
-        let field = format!("{place}.variable");
-        let target = match single(&saving.variable).map(|target| self.scope.to_set(target)) {
-            Ok(Ok(target)) => Some(target),
-            Ok(Err(unresolved)) => {
-                self.error(&field, unresolved.message, unresolved.remedy);
-                None
-            }
-            Err(message) => {
-                let message = format!("the variable {message}");
-                self.error(&field, message, "write one, such as {{flow.price}}");
-                None
-            }
-        };
+        let target = self.target_of(&format!("{place}.variable"), &saving.variable);
         let field = format!("{place}.expression");
         let checked = self
             .scope

@@ -111,20 +111,24 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn assignment(&mut self, place: &str, assignment: &Assignment) {
-        let field = format!("{place}.variable");
-        let target = match single(&assignment.variable).map(|target| self.scope.to_set(target)) {
+    /// The own variable that is set, if `text` names one.
+    pub(super) fn target_of(&mut self, field: &str, text: &str) -> Option<u16> {
+        match single(text).map(|target| self.scope.to_set(target)) {
             Ok(Ok(target)) => Some(target),
             Ok(Err(unresolved)) => {
-                self.error(&field, unresolved.message, unresolved.remedy);
+                self.error(field, unresolved.message, unresolved.remedy);
                 None
             }
             Err(message) => {
                 let message = format!("the variable {message}");
-                self.error(&field, message, "write one, such as {{flow.count}}");
+                self.error(field, message, "write one, such as {{flow.count}}");
                 None
             }
-        };
+        }
+    }
+
+    fn assignment(&mut self, place: &str, assignment: &Assignment) {
+        let target = self.target_of(&format!("{place}.variable"), &assignment.variable);
         let kind = target.map(|target| self.scope.own_type(target));
         match (&assignment.value, &assignment.expression) {
             (Some(text), None) => self.assigned_text(&format!("{place}.value"), text, kind),
