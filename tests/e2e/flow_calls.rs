@@ -113,15 +113,21 @@ async fn publish(access: &Access, file: &str) {
     ));
 }
 
+/// An installation on `folder` that runs the flow in `file`.
+async fn started(folder: &Path, file: &str) -> (Addresses, Frontdesk) {
+    let at = Addresses::free();
+    let process = Frontdesk::start(&folder.join("data"), &at, &[]);
+    publish(&Access::dev(&at), file).await;
+    (at, process)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flow_asks_a_shop_and_its_session_comes_out_again() {
     let folder = tempfile::tempdir().unwrap();
-    let at = Addresses::free();
-    let access = Access::dev(&at);
-    let process = Frontdesk::start(&folder.path().join("data"), &at, &[]);
     let shop = Shop::open();
     let file = shop.flow(folder.path());
-    publish(&access, &file).await;
+    let (at, process) = started(folder.path(), &file).await;
+    let access = Access::dev(&at);
 
     let mut phone = Customer::number(1).phone(&access);
     phone.types("Hi");
@@ -182,13 +188,10 @@ async fn closed(access: &Access) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_maker_dies_is_not_made_again_and_times_out() {
     let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let at = Addresses::free();
-    let access = Access::dev(&at);
-    let process = Frontdesk::start(&data, &at, &[]);
     let shop = Shop::open();
     let file = shop.flow(folder.path());
-    publish(&access, &file).await;
+    let (at, process) = started(folder.path(), &file).await;
+    let access = Access::dev(&at);
     let mut phone = Customer::number(1).phone(&access);
     phone.types("Hi");
     phone.shows("< Hello");
@@ -196,7 +199,7 @@ async fn a_call_whose_maker_dies_is_not_made_again_and_times_out() {
     // The shop has the request, and will not answer it.
     shop.heard.recv().unwrap();
     process.kill();
-    let process = Frontdesk::start(&data, &at, &[]);
+    let process = Frontdesk::start(&folder.path().join("data"), &at, &[]);
     let queue = eventually("an engagement in a queue", async || {
         let mut client = ConversationServiceClient::new(access.channel("conversations", "admin"));
         let all = client

@@ -2,15 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+mod support;
 
-use core_flow::lab::{Answered, Line, Player, PlayerError, Said, ShownCall, Stub};
+use std::collections::BTreeMap;
+
+use core_flow::lab::{Answered, Line, Player, PlayerError, ShownCall, Stub};
 use core_flow::{
-    Action, Called, CompiledFlow, Input, Request, Step, advance, check, read_answer, why_failed,
+    Action, Called, CompiledFlow, Input, Request, Step, advance, read_answer, why_failed,
 };
-use core_types::{Content, Timestamp};
+use core_types::Content;
 use serde_json::{Value, json};
+
+use self::support::{compiled, now, says};
 
 fn shop() -> Value {
     json!({"format": 1, "name": "Shop", "start": "Start",
@@ -44,26 +47,11 @@ fn shop() -> Value {
         {"name": "Late", "type": "end"}]})
 }
 
-fn compiled(flow: &Value) -> CompiledFlow {
-    let (definition, problems) = check(&flow.to_string());
-    let errors: Vec<_> = problems.iter().filter(|it| it.is_error()).collect();
-    assert!(errors.is_empty(), "{errors:#?}");
-    CompiledFlow::compile(&definition.unwrap(), NonZeroU32::MIN).unwrap()
-}
-
-fn now() -> Timestamp {
-    Timestamp::from_seconds(1_795_370_000).unwrap()
-}
-
 fn text(body: &str) -> Content {
     Content::Text {
         body: body.to_owned(),
         preview_url: false,
     }
-}
-
-fn says(text: &str) -> Said {
-    Said::Text(text.to_owned())
 }
 
 fn known() -> BTreeMap<String, String> {

@@ -3,13 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use core_flow::lab::{Answered, Line, Player, Recorded, Said, Stub, retrace};
+use core_flow::lab::{Answered, Line, Player, Recorded, Stub, retrace};
 use core_flow::{Action, CompiledFlow, Input, advance, check, read_answer};
-use core_types::{Content, Timestamp};
+use core_types::Content;
 use serde_json::{Value, json};
+
+use self::support::{compiled, now, says};
 
 fn flow(code: &str) -> CompiledFlow {
     let flow = json!({"format": 1, "name": "Script", "start": "Start",
@@ -33,18 +37,7 @@ fn flow(code: &str) -> CompiledFlow {
         {"name": "Bad", "type": "send_media", "settings": {"parts": [
             {"type": "text", "text": "Bad: {{flow.count}}"}]},
          "exits": {"next": "Ask", "failed": null}}]});
-    let (definition, problems) = check(&flow.to_string());
-    let errors: Vec<_> = problems.iter().filter(|it| it.is_error()).collect();
-    assert!(errors.is_empty(), "{errors:#?}");
-    CompiledFlow::compile(&definition.unwrap(), NonZeroU32::MIN).unwrap()
-}
-
-fn now() -> Timestamp {
-    Timestamp::from_seconds(1_795_370_000).unwrap()
-}
-
-fn says(text: &str) -> Said {
-    Said::Text(text.to_owned())
+    compiled(&flow)
 }
 
 fn written(lines: &[Line]) -> String {
